@@ -1,0 +1,20 @@
+//! Compiles the contract: messages, client, server traits and the descriptor set, without a `protoc`.
+
+use std::path::PathBuf;
+
+use prost::Message as _;
+
+const PROTOS: [&str; 3] = [
+    "backspace/v1/agent_service.proto",
+    "backspace/v1/event.proto",
+    "backspace/v1/task.proto",
+];
+
+fn main() -> anyhow::Result<()> {
+    println!("cargo:rerun-if-changed=proto");
+    let descriptors = protox::compile(PROTOS, ["proto"])?;
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or_else(|| anyhow::anyhow!("OUT_DIR is not set"))?);
+    std::fs::write(out.join("descriptor_set.bin"), descriptors.encode_to_vec())?;
+    tonic_prost_build::configure().compile_fds(descriptors)?;
+    Ok(())
+}
