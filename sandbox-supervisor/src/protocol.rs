@@ -1,0 +1,375 @@
+//! Messages of the supervisor protocol, version 1.
+//!
+//! Control messages are JSON payloads, one type a kind; output is raw bytes. The supervisor speaks
+//! first (`Hello`), the server answers (`Attach`) with its lease epoch; the supervisor obeys the highest
+//! epoch it has seen and ends a connection with a lower one.
+//!
+//! An exec is known by the stream number that the server chose. Its output goes to a capture (head
+//! and tail) and a spill file; what is also sent live is lossy and carries offsets (`Captured`), or is
+//! complete and waits for credit (`Streamed`). The report of an ended exec is kept until the server
+//! sends `Forget`, so a server that attaches anew gets it again; an exec in `Streamed` mode is resent
+//! from the last offset the server acknowledged by credit.
+
+use serde::{Deserialize, Serialize};
+
+/// Version of this protocol; both ends must agree.
+pub const VERSION: u32 = 1;
+
+/// Bytes of `Streamed` output that may be under way without new credit.
+pub const INITIAL_CREDIT_BYTES: u64 = 1 << 20;
+
+/// Head and tail kept of a captured output, each half of it.
+pub const CAPTURE_BYTES: usize = 30_000;
+
+/// Most bytes of one output that are spilled.
+pub const SPILL_BYTES: u64 = 64 << 20;
+
+/// Frame kinds. Odd ones come from the supervisor.
+pub mod kind {
+    /// Supervisor: `Hello`.
+    pub const HELLO: u8 = 1;
+    /// Server: `Attach`.
+    pub const ATTACH: u8 = 2;
+    /// Supervisor: bytes of stdout; `sequence` is their offset.
+    pub const STDOUT: u8 = 3;
+    /// Server: `ExecRequest`; `stream` is the new exec.
+    pub const EXEC: u8 = 4;
+    /// Supervisor: bytes of stderr; `sequence` is their offset.
+    pub const STDERR: u8 = 5;
+    /// Server: kill the exec `stream` with all its processes.
+    pub const KILL: u8 = 6;
+    /// Supervisor: `ExecDone` of the exec `stream`.
+    pub const EXEC_DONE: u8 = 7;
+    /// Server: the report of exec `stream` has been taken.
+    pub const FORGET: u8 = 8;
+    /// Supervisor: `FileOutcome` of the request `stream`.
+    pub const FILE_DONE: u8 = 9;
+    /// Server: `FileRequest`; `stream` is the new request.
+    pub const FILE: u8 = 10;
+    /// Supervisor: bytes from a connection of the tunnel `stream`; empty = end of it.
+    pub const TUNNEL_DATA_UP: u8 = 11;
+    /// Server: bytes to a connection of the tunnel `stream`; empty = end of it.
+    pub const TUNNEL_DATA_DOWN: u8 = 12;
+    /// Supervisor: a command connected to the proxy; `stream` names the connection.
+    pub const TUNNEL_OPEN: u8 = 13;
+    /// Server: `sequence` more bytes may be sent on `stream` (streamed output or tunnel).
+    pub const CREDIT: u8 = 14;
+    /// Supervisor: `sequence` more bytes may be sent on the tunnel `stream`.
+    pub const TUNNEL_CREDIT: u8 = 15;
+    /// Server: end the sandbox.
+    pub const SHUTDOWN: u8 = 16;
+    /// Supervisor: `ChangesReply` of the request `stream`.
+    pub const CHANGES_DONE: u8 = 17;
+    /// Server: ask for changes; `stream` is the new request.
+    pub const CHANGES: u8 = 18;
+    /// Supervisor: answer to a ping.
+    pub const PONG: u8 = 19;
+    /// Server: are you there?
+    pub const PING: u8 = 20;
+    /// Supervisor: `FatalError`; the sandbox ends after it.
+    pub const FATAL: u8 = 21;
+}
+
+/// The supervisor's greeting.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// `VERSION` of the supervisor.
+    pub version: u32,
+    /// Highest epoch seen, 0 at first.
+    pub epoch: u64,
+    /// Execs that run or whose report was not taken.
+    pub execs: Vec<u32>,
+    /// What the supervisor itself enforces, e.g. `seccomp`, `landlock:6`.
+    pub layers: Vec<String>,
+}
+
+/// The server's answer to a greeting.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attach {
+    /// `VERSION` of the server.
+    pub version: u32,
+    /// The lease's epoch.
+    pub epoch: u64,
+    /// The sandbox ends after so many seconds unless attached anew.
+    pub deadline_seconds: u64,
+    /// Environment of every command.
+    pub environment: Vec<(String, String)>,
+    /// Whether commands may use the tunnel.
+    pub tunnel: bool,
+}
+
+/// Starts a command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecRequest {
+    /// Program and arguments.
+    pub argv: Vec<String>,
+    /// Working folder.
+    pub folder: String,
+    /// Environment beside the sandbox's own.
+    pub environment: Vec<(String, String)>,
+    /// Milliseconds until all its processes are killed.
+    pub timeout_ms: u64,
+    /// True for `Streamed`, false for `Captured`.
+    pub streamed: bool,
+}
+
+/// How a command ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecDone {
+    /// Why it could not be started; all else is empty then.
+    pub start_error: Option<String>,
+    /// Exit status.
+    pub exit_code: Option<i32>,
+    /// Signal that ended it.
+    pub signal: Option<i32>,
+    /// The time limit passed.
+    pub timed_out: bool,
+    /// A process was killed for memory.
+    pub out_of_memory: bool,
+    /// Wall time.
+    pub duration_us: u64,
+    /// Captured head.
+    #[serde(with = "base64_bytes")]
+    pub head: Vec<u8>,
+    /// Captured tail.
+    #[serde(with = "base64_bytes")]
+    pub tail: Vec<u8>,
+    /// Bytes between head and tail that are in neither.
+    pub omitted_bytes: u64,
+    /// Bytes written to stdout.
+    pub stdout_bytes: u64,
+    /// Bytes written to stderr.
+    pub stderr_bytes: u64,
+    /// Path of the spilled whole.
+    pub spill_path: Option<String>,
+    /// Bytes in it.
+    pub spill_bytes: u64,
+}
+
+/// A file operation. Paths are relative to the work tree or absolute inside the sandbox; the kernel
+/// decides what they reach, as for any command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "operation")]
+pub enum FileRequest {
+    /// Reads lines of a text file.
+    Read {
+        /// The file.
+        path: String,
+        /// First line, from 1.
+        first_line: u64,
+        /// Most lines.
+        lines: u64,
+        /// Most bytes.
+        max_bytes: u64,
+    },
+    /// Reads raw bytes.
+    ReadBytes {
+        /// The file.
+        path: String,
+        /// First byte.
+        offset: u64,
+        /// Most bytes; at most half a MiB are given at once.
+        max_bytes: u64,
+    },
+    /// Writes a file, making folders as needed; an existing file keeps its mode.
+    Write {
+        /// The file.
+        path: String,
+        /// The whole content.
+        content: String,
+    },
+    /// Replaces the one place where `old` stands.
+    Edit {
+        /// The file.
+        path: String,
+        /// Exact text.
+        old: String,
+        /// What takes its place.
+        new: String,
+    },
+    /// Removes a file.
+    Remove {
+        /// The file.
+        path: String,
+    },
+    /// Lists a folder.
+    List {
+        /// The folder.
+        path: String,
+        /// Most entries.
+        limit: u64,
+    },
+    /// Finds lines by a regular expression.
+    Grep {
+        /// The expression, in the syntax of the `regex` crate.
+        pattern: String,
+        /// Folder or file.
+        path: String,
+        /// Only files whose path matches this glob.
+        glob: Option<String>,
+        /// Most matching lines.
+        limit: u64,
+    },
+    /// Finds files by a glob over their path from the folder.
+    Glob {
+        /// The glob; `**` crosses folders.
+        pattern: String,
+        /// The folder.
+        path: String,
+        /// Most files.
+        limit: u64,
+    },
+}
+
+/// Answer to a file operation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "reply")]
+pub enum FileReply {
+    /// To `Read`.
+    Text {
+        /// The lines, with invalid UTF-8 replaced.
+        text: String,
+        /// Lines in the whole file.
+        total_lines: u64,
+        /// True when more follows what is given.
+        truncated: bool,
+    },
+    /// To `ReadBytes`.
+    Bytes {
+        /// The bytes; empty at the end.
+        #[serde(with = "base64_bytes")]
+        data: Vec<u8>,
+        /// Size of the file.
+        size: u64,
+    },
+    /// To `Write`, `Edit` and `Remove`.
+    Changed {
+        /// True when the file was not there before.
+        created: bool,
+        /// Line of the first change, from 1; 0 where that says nothing.
+        line: u64,
+    },
+    /// To `List`, `Grep` and `Glob`: one entry a line, as the tool shows it.
+    Lines {
+        /// The entries.
+        lines: Vec<String>,
+        /// True when there were more.
+        truncated: bool,
+    },
+}
+
+/// Why a file operation was not done; text for the model is made of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case", tag = "error")]
+pub enum FileError {
+    /// Nothing there.
+    #[error("{path}: no such file or folder")]
+    NotFound {
+        /// Where.
+        path: String,
+    },
+    /// It is not a regular file, or not a folder.
+    #[error("{path}: {message}")]
+    WrongKind {
+        /// Where.
+        path: String,
+        /// What it is.
+        message: String,
+    },
+    /// It is not text.
+    #[error("{path}: is binary ({size} bytes)")]
+    Binary {
+        /// Where.
+        path: String,
+        /// Its size.
+        size: u64,
+    },
+    /// It is larger than file tools take.
+    #[error("{path}: is too large ({size} bytes)")]
+    TooLarge {
+        /// Where.
+        path: String,
+        /// Its size.
+        size: u64,
+    },
+    /// `old` of an edit does not stand there.
+    #[error("{path}: the text to replace was not found{hint}")]
+    NoMatch {
+        /// Where.
+        path: String,
+        /// What stands near it, for the model; may be empty.
+        hint: String,
+    },
+    /// `old` of an edit stands there more than once.
+    #[error("{path}: the text to replace stands there {} times, in lines {lines:?}", lines.len())]
+    ManyMatches {
+        /// Where.
+        path: String,
+        /// The first lines of the matches.
+        lines: Vec<u64>,
+    },
+    /// The pattern is wrong.
+    #[error("bad pattern: {message}")]
+    BadPattern {
+        /// What is wrong.
+        message: String,
+    },
+    /// The system refused.
+    #[error("{path}: {message}")]
+    System {
+        /// Where.
+        path: String,
+        /// What it said.
+        message: String,
+    },
+}
+
+/// What became of a file operation.
+pub type FileOutcome = Result<FileReply, FileError>;
+
+/// Whether the work tree may have changed since the last time this was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangesReply {
+    /// False only when it is certain that nothing was written.
+    pub possible: bool,
+}
+
+/// Why a sandbox ends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FatalError {
+    /// The layer or step that failed, and what to do.
+    pub message: String,
+}
+
+/// Bytes as base64 text in JSON.
+mod base64_bytes {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        STANDARD.decode(text).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_of_any_length_survive_json() {
+        for length in 0..50 {
+            let done = ExecDone {
+                head: (0..length).map(|byte| byte as u8 ^ 0xA5).collect(),
+                ..ExecDone::default()
+            };
+            let text = serde_json::to_string(&done).unwrap();
+            assert_eq!(serde_json::from_str::<ExecDone>(&text).unwrap(), done);
+        }
+    }
+}
