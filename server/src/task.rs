@@ -1,0 +1,16 @@
+//! The domain: what a Task is, what may happen to it and what it leaves behind.
+//!
+//! Pure: no tokio, no tonic, no I/O. Everything else may import it; it imports nothing of the
+//! server. The grammars of addresses and branch names live here too, because a `TaskSpec` that
+//! exists is valid.
+
+pub mod address;
+pub mod branch;
+pub mod budget;
+pub mod event;
+pub mod failure;
+pub mod id;
+pub mod record;
+pub mod result;
+pub mod spec;
+pub mod state;
