@@ -5,6 +5,7 @@
 
 pub mod agent;
 pub mod forge;
+pub mod jobs;
 pub mod model;
 pub mod orchestrator;
 pub mod sandbox;
