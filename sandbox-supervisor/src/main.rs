@@ -1,3 +1,19 @@
-//! Entry point.
+//! The binary `backspace-supervisor`: launcher of the `local` backend and, forked from it, PID 1 of a sandbox.
+//!
+//! Reads its mode from the command line and nothing else; what a mode needs comes over stdin.
 
-fn main() {}
+#[cfg(target_os = "linux")]
+mod launch;
+
+fn main() {
+    let mode = std::env::args_os().nth(1);
+    match mode.as_deref().and_then(|mode| mode.to_str()) {
+        #[cfg(target_os = "linux")]
+        Some("launch") => launch::main(),
+        Some("--version") => println!("backspace-supervisor {}", env!("CARGO_PKG_VERSION")),
+        _ => {
+            eprintln!("usage: backspace-supervisor launch, with a plan on stdin; the server starts it");
+            std::process::exit(2);
+        }
+    }
+}
