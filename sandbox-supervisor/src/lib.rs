@@ -7,6 +7,8 @@
 
 pub mod frame;
 pub mod plan;
+#[cfg(target_os = "linux")]
+pub mod probe;
 pub mod protocol;
 #[cfg(target_os = "linux")]
 pub mod supervisor;

@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 /// Longest plan that is read.
 const MAX_PLAN_BYTES: usize = 1 << 20;
 
+/// Where the program of the self-test is inside.
+pub const PROBE: &str = "/.backspace/probe";
+
 /// A sandbox as the launcher is to make it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -36,6 +39,8 @@ pub struct LaunchPlan {
     pub shown: Vec<PathBuf>,
     /// Host files and folders below `shown` that are covered by nothing.
     pub hidden: Vec<PathBuf>,
+    /// A program shown as `PROBE`, for the self-test.
+    pub probe: Option<PathBuf>,
     /// Environment of every command.
     pub environment: Vec<(String, String)>,
     /// Sizes and counts.
@@ -211,6 +216,7 @@ mod tests {
             objects: None,
             shown: vec!["/usr".into()],
             hidden: Vec::new(),
+            probe: None,
             environment: vec![("PATH".into(), "/usr/bin".into())],
             limits: LaunchLimits {
                 tmp_bytes: 1,

@@ -234,6 +234,27 @@ pub enum FileRequest {
     },
 }
 
+impl FileRequest {
+    /// Returns the path that it is about.
+    pub fn path(&self) -> &str {
+        match self {
+            Self::Read { path, .. }
+            | Self::ReadBytes { path, .. }
+            | Self::Write { path, .. }
+            | Self::Edit { path, .. }
+            | Self::Remove { path }
+            | Self::List { path, .. }
+            | Self::Grep { path, .. }
+            | Self::Glob { path, .. } => path,
+        }
+    }
+
+    /// Returns whether it may change the work tree.
+    pub fn writes(&self) -> bool {
+        matches!(self, Self::Write { .. } | Self::Edit { .. } | Self::Remove { .. })
+    }
+}
+
 /// Answer to a file operation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "reply")]
@@ -269,6 +290,18 @@ pub enum FileReply {
         /// True when there were more.
         truncated: bool,
     },
+}
+
+impl FileReply {
+    /// Returns the name of the variant, for messages.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Text { .. } => "text",
+            Self::Bytes { .. } => "bytes",
+            Self::Changed { .. } => "changed",
+            Self::Lines { .. } => "lines",
+        }
+    }
 }
 
 /// Why a file operation was not done; text for the model is made of it.

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
 
-use sandbox_supervisor::plan::{Identity, LaunchFault, LaunchPlan, Layer, WorkTree};
+use sandbox_supervisor::plan::{Identity, LaunchFault, LaunchPlan, Layer, PROBE, WorkTree};
 
 use super::system::{self, attribute};
 use super::{identity, overlay};
@@ -31,6 +31,7 @@ pub(crate) struct Trees {
     work: Work,
     spill: OwnedFd,
     objects: Option<OwnedFd>,
+    probe: Option<OwnedFd>,
 }
 
 enum Shown {
@@ -99,6 +100,11 @@ pub(crate) fn open(plan: &LaunchPlan) -> Result<Trees, LaunchFault> {
             .as_deref()
             .map(|path| open_tree(path, DATA | attribute::READ_ONLY))
             .transpose()?,
+        probe: plan
+            .probe
+            .as_deref()
+            .map(|path| open_tree(path, READ_ONLY))
+            .transpose()?,
     })
 }
 
@@ -135,10 +141,11 @@ pub(crate) fn build(plan: &LaunchPlan, trees: Trees) -> Result<(), LaunchFault> 
     mount_memory(Path::new(STAGE), &root, attribute::NO_SUID)?;
     std::env::set_current_dir(STAGE).map_err(fault("enter the new root"))?;
 
+    // What is shown may lie below one of these, e.g. a toolchain in /run.
+    make_memory_folders(plan)?;
     show(&trees)?;
     make_etc().map_err(fault("write /etc"))?;
     make_devices(plan, &trees)?;
-    make_memory_folders(plan)?;
     for name in ["proc", "sys", "workspace", ".backspace/spill"] {
         make_folder(Path::new(name)).map_err(fault(format!("make /{name}")))?;
     }
@@ -150,6 +157,10 @@ pub(crate) fn build(plan: &LaunchPlan, trees: Trees) -> Result<(), LaunchFault> 
     if let Some(objects) = &trees.objects {
         make_folder(Path::new(".backspace/objects")).map_err(fault("make /.backspace/objects"))?;
         attach(objects, Path::new(".backspace/objects"))?;
+    }
+    if let Some(probe) = &trees.probe {
+        fs::write(relative(Path::new(PROBE)), "").map_err(fault("make the place of the probe"))?;
+        attach(probe, &relative(Path::new(PROBE)))?;
     }
     Ok(())
 }
