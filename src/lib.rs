@@ -1,5 +1,8 @@
 //! Rust SDK of Backspace: the generated messages, client and server traits of `backspace.v1`.
 
+#[cfg(feature = "json")]
+pub mod json;
+
 /// Generated from `proto/backspace/v1`.
 pub mod v1 {
     #![allow(missing_docs, clippy::all, unreachable_pub, reason = "generated code")]
