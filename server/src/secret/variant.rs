@@ -4,7 +4,6 @@
 //! every cheap encoding, and each form is cut into overlapping windows: any piece of 19 bytes or more
 //! contains a whole window, from which the match grows to the piece's true ends.
 
-use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
 /// Shortest value that is looked for; shorter ones would mask ordinary words.
@@ -77,6 +76,8 @@ fn json_escaped(value: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+
     use super::*;
 
     #[test]
