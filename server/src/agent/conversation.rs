@@ -31,11 +31,11 @@ pub(super) fn restore(recorded: &[Item]) -> Restored {
         _ => 0,
     };
     let mut partial_results = Vec::new();
-    if let Some(Item::ToolResults { results }) = items.last_mut() {
-        if results.len() < calls {
-            partial_results = std::mem::take(results);
-            items.pop();
-        }
+    if let Some(Item::ToolResults { results }) = items.last_mut()
+        && results.len() < calls
+    {
+        partial_results = std::mem::take(results);
+        items.pop();
     }
     Restored { items, partial_results }
 }

@@ -125,9 +125,8 @@ impl Agent {
     /// Adds a message of the orchestrator's to the conversation: red checks, a restored work tree.
     pub async fn tell(&mut self, text: String, journal: &dyn Journal) -> Result<(), JournalError> {
         // A message must not come between calls and their results.
-        match self.settle_open_calls(ToolOutcome::Interrupted, journal).await {
-            Err(AgentEnd::Journal(error)) => return Err(error),
-            Err(_) | Ok(()) => {}
+        if let Err(AgentEnd::Journal(error)) = self.settle_open_calls(ToolOutcome::Interrupted, journal).await {
+            return Err(error);
         }
         self.add(vec![Item::User { text }], journal).await
     }

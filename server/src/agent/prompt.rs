@@ -3,6 +3,8 @@
 //! The system prompt has no blanks at all, so that its cached prefix serves every Task. Text that nobody
 //! vouches for goes between `<untrusted>` tags and can't close them; no security depends on it.
 
+use serde::{Deserialize, Serialize};
+
 const SYSTEM: &str = include_str!("../../prompts/system.md");
 const TASK: &str = include_str!("../../prompts/task.md");
 const MESSAGE: &str = include_str!("../../prompts/message.md");
@@ -25,7 +27,7 @@ pub(super) const MESSAGE_START: &str = "<message_from_user>";
 const RED_OUTPUT_CHARS: usize = 8_000;
 
 /// A text with its origin.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourcedText {
     /// Where it is from, e.g. `AGENTS.md` or `issue 12`.
     pub origin: String,
