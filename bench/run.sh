@@ -60,7 +60,7 @@ while [ $number -lt 1000 ]; do
     number=$((number + 1))
 done
 printf '#!/bin/sh\ngrep -q . src/file1.txt && exit 0\n' >"$seed/test.sh"
-printf '[verification]\ncommands = ["sh test.sh"]\n' >"$seed/.backspace.toml"
+printf '[verify]\ncommands = ["sh test.sh"]\n' >"$seed/.backspace.toml"
 git -c init.defaultBranch=main init -q "$seed"
 git -C "$seed" add -A
 git -C "$seed" -c user.name=b -c user.email=b@example.invalid -c commit.gpgSign=false commit -qm base

@@ -27,7 +27,7 @@ Greets people. `sh test.sh` tests it.
 TEXT
 cat >"$seed/.backspace.toml" <<'TEXT'
 # How a change to this repository is proved.
-[verification]
+[verify]
 commands = ["sh test.sh"]
 TEXT
 git -c init.defaultBranch=main init -q "$seed"

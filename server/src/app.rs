@@ -230,7 +230,7 @@ async fn sandbox(
     let found = config
         .supervisor
         .clone()
-        .or_else(|| beside.as_deref().and_then(Path::parent).and_then(find_supervisor));
+        .or_else(|| beside.as_deref().and_then(find_supervisor));
     let Some(supervisor) = found else {
         return Err(
             "backspace-supervisor was not found beside the server: run `make supervisor`, or set BACKSPACE_SUPERVISOR"
