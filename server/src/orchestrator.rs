@@ -9,6 +9,8 @@ use std::pin::Pin;
 use tokio_stream::Stream;
 use uuid::Uuid;
 
+pub mod analyse;
+
 use crate::store::feed::FeedItem;
 use crate::store::{ArtifactChunk, QueueScope, StoreError};
 use crate::task::budget::Limits;
