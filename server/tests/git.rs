@@ -14,3 +14,5 @@ mod mirror;
 mod publication;
 #[path = "git/quarantine.rs"]
 mod quarantine;
+#[path = "git/workspace.rs"]
+mod workspace;

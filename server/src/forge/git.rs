@@ -35,6 +35,7 @@ mod quarantine;
 mod remote;
 pub(crate) mod repository;
 mod tree;
+mod walk;
 
 use crate::forge::git::command::{Call, Git};
 use crate::forge::git::repository::{create_private, write_atomically};

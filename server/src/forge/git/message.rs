@@ -112,9 +112,9 @@ impl Signature {
         clean_line(&self.email).replace(['<', '>', ' '], "")
     }
 
-    /// Returns the time in git's raw form, in UTC.
+    /// Returns the time in git's raw form, in UTC; the `@` makes small numbers a time too.
     pub(crate) fn raw_time(&self) -> String {
-        format!("{} +0000", self.time.0.div_euclid(1_000_000).max(0))
+        format!("@{} +0000", self.time.0.div_euclid(1_000_000).max(0))
     }
 }
 

@@ -123,7 +123,7 @@ impl GitStore {
         if output.status.success() && !is_shallow {
             return Ok(());
         }
-        if output.stderr.contains("File too large") || output.stderr.contains("died of signal 25") {
+        if remove_leftovers(folder) >= limits.mirror_bytes {
             return Err(GitError::TooLarge {
                 what: format!(
                     "the repository is larger than this server takes ({} MiB)",
@@ -149,6 +149,20 @@ impl GitStore {
         let tree = output.lines().next().and_then(|line| line.parse().ok());
         tree.ok_or_else(|| GitError::internal("rev-parse", "its answer is not an object id"))
     }
+}
+
+/// Removes what a fetch that failed has left; returns the size of the largest. The caller holds the lock.
+fn remove_leftovers(folder: &Path) -> u64 {
+    let mut largest = 0;
+    let entries = std::fs::read_dir(folder.join("objects/pack")).into_iter().flatten();
+    for entry in entries.flatten() {
+        if entry.file_name().as_encoded_bytes().starts_with(b"tmp_") {
+            let size = entry.metadata().map_or(0, |metadata| metadata.len());
+            largest = largest.max(size);
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+    largest
 }
 
 /// Reads the record that a commit was fetched and checked.

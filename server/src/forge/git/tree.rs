@@ -50,39 +50,7 @@ impl GitStore {
         Ok(entries)
     }
 
-    /// Checks a changed tree against the one it came from, at the cost of the change alone.
-    pub(crate) async fn check_changed_tree(
-        &self,
-        git_dir: &Path,
-        base: (&ObjectId, u64),
-        tree: &ObjectId,
-    ) -> Result<(), GitError> {
-        let (base_tree, base_entries) = base;
-        let call = Call::new(["diff-tree", "-r", "-t", "-z", "--raw", "--no-renames", "--no-ext-diff"])
-            .arg(base_tree.as_str())
-            .arg(tree.as_str())
-            .git_dir(git_dir);
-        let (mut added, mut removed) = (0, 0);
-        let mut is_path = false;
-        self.each_record(call, |record| {
-            // `:mode mode id id status`, then the path as a record of its own.
-            if is_path {
-                self.check_entry(added, record.len())?;
-            } else {
-                match record.last() {
-                    Some(b'A') => added += 1,
-                    Some(b'D') => removed += 1,
-                    _ => {}
-                }
-            }
-            is_path = !is_path;
-            Ok(())
-        })
-        .await?;
-        self.check_entry((base_entries + added).saturating_sub(removed), 0)
-    }
-
-    fn check_entry(&self, entries: u64, path_bytes: usize) -> Result<(), GitError> {
+    pub(crate) fn check_entry(&self, entries: u64, path_bytes: usize) -> Result<(), GitError> {
         let limits = self.limits();
         if entries > limits.tree_entries {
             return Err(GitError::TooLarge {
