@@ -13,6 +13,8 @@ use std::time::Duration;
 use crate::model::ModelProvider;
 use crate::model::anthropic::{Anthropic, AnthropicOptions, PromptCache};
 use crate::model::http::Transport;
+use crate::model::openai_chat::{ChatOptions, OpenAiChat};
+use crate::model::openai_responses::{OpenAiResponses, ResponsesOptions};
 use crate::model::pricing::{KnownModel, KnownModels, Price};
 use crate::model::retry::{RetryBudget, RetryPolicy};
 use crate::model::scripted::Scripted;
@@ -293,6 +295,26 @@ impl Entry {
                     extra_body: config.extra_body.clone(),
                 };
                 Arc::new(Anthropic::new(name, address, options, transport))
+            }
+            Protocol::Chat => {
+                let options = ChatOptions {
+                    max_output_tokens: config.max_output_tokens,
+                    max_tokens_field: config.max_tokens_field,
+                    system_role: config.system_role,
+                    reasoning_return: config.reasoning_return,
+                    usage: config.usage,
+                    extra_body: config.extra_body.clone(),
+                };
+                Arc::new(OpenAiChat::new(name, address, options, transport))
+            }
+            Protocol::Responses => {
+                let options = ResponsesOptions {
+                    max_output_tokens: config.max_output_tokens,
+                    encrypted_reasoning: config.encrypted_reasoning,
+                    reasoning_return: config.reasoning_return,
+                    extra_body: config.extra_body.clone(),
+                };
+                Arc::new(OpenAiResponses::new(name, address, options, transport))
             }
         };
         let of_table = known.names_of(name).filter_map(|name| name.split_once('/'));
