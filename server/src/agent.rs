@@ -100,3 +100,6 @@ pub trait Journal: Send + Sync {
     /// Keeps a long text as an artifact and returns its id.
     async fn keep_text(&self, call: &CallId, text: &str) -> Result<ArtifactId, JournalError>;
 }
+
+#[cfg(test)]
+mod tests;
