@@ -1,4 +1,6 @@
 //! Compiles the contract: messages, client, server traits and the descriptor set, without a `protoc`.
+//!
+//! Type names are generated (`prost::Name`), because JSON by reflection finds a message by its name.
 
 use std::path::PathBuf;
 
@@ -15,6 +17,8 @@ fn main() -> anyhow::Result<()> {
     let descriptors = protox::compile(PROTOS, ["proto"])?;
     let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or_else(|| anyhow::anyhow!("OUT_DIR is not set"))?);
     std::fs::write(out.join("descriptor_set.bin"), descriptors.encode_to_vec())?;
-    tonic_prost_build::configure().compile_fds(descriptors)?;
+    let mut config = tonic_prost_build::Config::new();
+    config.enable_type_names();
+    tonic_prost_build::configure().compile_fds_with_config(descriptors, config)?;
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! the orchestrator also uses `forge` and `store`; everything may use `task`, which uses nothing.
 
 pub mod agent;
+pub mod api;
 pub mod forge;
 pub mod jobs;
 pub mod model;

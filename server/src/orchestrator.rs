@@ -19,6 +19,8 @@ use crate::task::record::TaskRecord;
 use crate::task::spec::{SpecPolicy, TaskSpec, Violation};
 use crate::task::state::State;
 
+pub mod workspace;
+
 /// An authenticated caller and what it may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
