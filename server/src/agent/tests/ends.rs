@@ -214,3 +214,26 @@ async fn the_orchestrators_words_bring_a_finished_agent_back_to_work() {
     assert_eq!(summary(agent.run(&stage.journal, &stage.cancel).await), "done");
     assert_eq!(agent.usage().turns, 3);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_try_is_recorded_and_its_parts_are_void() {
+    let stage = Stage::new(vec![
+        Move::Fail(ModelError::Truncated),
+        call(&[EDIT]),
+        say("I changed it."),
+    ]);
+    assert_eq!(summary(stage.run().await), "I changed it.");
+    let retry = stage.journal.events().swap_remove(0);
+    let EventPayload::RetryScheduled {
+        component,
+        attempt,
+        message,
+        ..
+    } = retry
+    else {
+        panic!("{retry:?}")
+    };
+    assert_eq!((component.as_str(), attempt), ("model", 1));
+    assert_eq!(message, "the provider's answer ended early");
+    assert_eq!(stage.journal.ends().len(), 1);
+}

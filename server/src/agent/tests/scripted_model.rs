@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 
-use crate::agent::{AgentModel, Price};
+use crate::model::catalog::ResolvedModel;
+use crate::model::pricing::Price;
 use crate::model::{Answer, Delta, Item, ModelError, ModelProvider, ModelRequest, StopReason, TokenUsage, ToolCall};
 
 /// One move of the scripted model.
@@ -35,16 +36,17 @@ impl ScriptedModel {
         self.requests.lock().unwrap().clone()
     }
 
-    pub(super) fn model(self: &Arc<Self>) -> AgentModel {
-        AgentModel {
+    pub(super) fn model(self: &Arc<Self>) -> ResolvedModel {
+        ResolvedModel {
             provider: self.clone(),
-            name: "m".into(),
-            window_tokens: Some(100_000),
-            max_output_tokens: None,
+            model: "m".into(),
+            name: format!("{}/m", self.name),
+            window_tokens: 100_000,
             price: Some(Price {
-                input: 1_000_000,
+                input_uncached: 1_000_000,
                 ..Price::default()
             }),
+            applies_patch: false,
         }
     }
 }

@@ -11,6 +11,7 @@ pub(super) use super::memory_sandbox::{MemorySandbox, sandbox};
 pub(super) use super::scripted_model::{Move, ScriptedModel, answer, call, finish, say};
 use crate::agent::{Agent, AgentConfig, AgentEnd, AgentParts, Journal, JournalError, Record, prompt};
 use crate::model::Item;
+use crate::model::retry::{RetryBudget, RetryPolicy};
 use crate::model::transcript::Transcript;
 use crate::sandbox::Spill;
 use crate::secret::{Redactor, Secret};
@@ -146,6 +147,8 @@ impl Stage {
             config: AgentConfig::default(),
             model: self.model.model(),
             fallbacks: Vec::new(),
+            retry_policy: RetryPolicy::default(),
+            retry_budget: RetryBudget::default(),
             sandbox: self.sandbox.clone(),
             system: prompt::system().into(),
             transcript: Transcript::new(vec![first_item()]),
