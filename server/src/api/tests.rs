@@ -1,6 +1,7 @@
 //! The whole edge over real sockets: what it decides before a Task is spoken of, over gRPC and HTTP.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use backspace_sdk::v1;
 use backspace_sdk::v1::agent_service_client::AgentServiceClient;
@@ -13,6 +14,15 @@ use tonic_types::StatusExt as _;
 
 use super::*;
 use crate::api::auth::hash_token;
+use crate::forge::git::{GitConfig, GitStore};
+use crate::model::catalog::{Models, ModelsConfig};
+use crate::orchestrator::{OrchestratorConfig, Parts, ServerInfo};
+use crate::sandbox::local::{LocalConfig, LocalProvider};
+use crate::secret::Redactor;
+use crate::store::feed::Feed;
+use crate::store::sqlite::SqliteStore;
+use crate::task::id::ServerId;
+use crate::task::spec::SpecPolicy;
 
 mod grpc;
 mod http;
@@ -25,11 +35,26 @@ struct Edge {
     drain: CancellationToken,
     serving: JoinHandle<Result<(), ServeError>>,
     _tokens: tempfile::TempDir,
+    _folder: tempfile::TempDir,
 }
 
-/// An orchestrator to which no Task is given here.
-fn orchestrator() -> Orchestrator {
-    Orchestrator {}
+/// An orchestrator to which no Task is given here: real parts, no model, and a sandbox that nobody makes.
+async fn orchestrator(folder: &std::path::Path, jobs: &Jobs) -> Orchestrator {
+    let local = LocalConfig::new(folder.join("sandboxes"), folder.join("no-supervisor"));
+    Orchestrator::new(Parts {
+        store: Arc::new(SqliteStore::open(&folder.join("store"), jobs.clone()).unwrap()),
+        feed: Feed::new(),
+        sandboxes: Arc::new(LocalProvider::new(local, jobs.clone()).unwrap()),
+        forges: Vec::new(),
+        git: GitStore::open(GitConfig::new(folder.join("git"))).await.unwrap(),
+        models: Models::new(ModelsConfig::default()).unwrap(),
+        redactor: Arc::new(Redactor::new([])),
+        policy: SpecPolicy::default(),
+        info: ServerInfo::default(),
+        config: OrchestratorConfig::default(),
+        server: ServerId::random(),
+        jobs: jobs.clone(),
+    })
 }
 
 impl Edge {
@@ -37,14 +62,17 @@ impl Edge {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (drain, jobs) = (CancellationToken::new(), Jobs::new());
+        let folder = tempfile::tempdir().unwrap();
+        let orchestrator = orchestrator(folder.path(), &jobs).await;
         let serving = jobs
             .clone()
-            .spawn("edge", serve(listener, orchestrator(), config, jobs, drain.clone()));
+            .spawn("edge", serve(listener, orchestrator, config, jobs, drain.clone()));
         Self {
             address,
             drain,
             serving,
             _tokens: tempfile::tempdir().unwrap(),
+            _folder: folder,
         }
     }
 

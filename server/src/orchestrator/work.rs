@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::agent::{Agent, AgentConfig, AgentEnd, AgentModel, AgentParts, Price, prompt};
+use crate::agent::{Agent, AgentConfig, AgentEnd, AgentParts, prompt};
+use crate::model::catalog::ResolvedModel;
 use crate::model::transcript::Transcript;
 use crate::model::{Item, ModelError};
 use crate::orchestrator::Parts;
@@ -153,12 +154,12 @@ async fn make_agent(parts: &Parts, log: &RunLog, bench: &Workbench) -> Result<Ag
         items.insert(0, item);
     }
     let record = log.record();
-    let model = agent_model(parts, record.spec.model.as_deref())?;
+    let model = resolve(parts, record.spec.model.as_deref())?;
     let fallbacks = record
         .spec
         .fallback_models
         .iter()
-        .map(|name| agent_model(parts, Some(name)));
+        .map(|name| resolve(parts, Some(name)));
     Ok(Agent::new(AgentParts {
         config: AgentConfig {
             command_timeout_seconds: parts.config.command_timeout.as_secs().min(600),
@@ -166,6 +167,8 @@ async fn make_agent(parts: &Parts, log: &RunLog, bench: &Workbench) -> Result<Ag
         },
         model,
         fallbacks: fallbacks.collect::<Result<_, _>>()?,
+        retry_policy: parts.models.retry_policy().clone(),
+        retry_budget: parts.models.retry_budget().clone(),
         sandbox: Arc::clone(&bench.sandbox),
         system: prompt::system().to_owned(),
         transcript: Transcript::new(items),
@@ -177,23 +180,11 @@ async fn make_agent(parts: &Parts, log: &RunLog, bench: &Workbench) -> Result<Ag
     }))
 }
 
-fn agent_model(parts: &Parts, name: Option<&str>) -> Result<AgentModel, Failure> {
-    let model = parts
+fn resolve(parts: &Parts, name: Option<&str>) -> Result<ResolvedModel, Failure> {
+    parts
         .models
         .resolve(name)
-        .map_err(|error| Failure::lasting(Reason::ModelRefused, error.to_string()))?;
-    Ok(AgentModel {
-        provider: model.provider,
-        name: model.model,
-        window_tokens: Some(model.window_tokens),
-        max_output_tokens: None,
-        price: model.price.map(|price| Price {
-            input: price.input_uncached,
-            cache_read: price.cache_read,
-            cache_write: price.cache_write,
-            output: price.output,
-        }),
-    })
+        .map_err(|error| Failure::lasting(Reason::ModelRefused, error.to_string()))
 }
 
 /// Writes the first message of the conversation; texts of the forge are untrusted material in it.
