@@ -16,6 +16,7 @@ use crate::task::spec::Revision;
 
 pub mod git;
 pub mod local;
+pub mod policy;
 
 /// What a Task means to do with a repository, so that missing rights are found before money is spent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

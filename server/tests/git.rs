@@ -1,6 +1,6 @@
 //! The git boundary against real git: mirrors, quarantines, pushes and the local forge.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used, reason = "tests")]
 
 #[path = "conformance/forge.rs"]
 mod conformance;
@@ -10,6 +10,8 @@ mod fixture;
 mod local_forge;
 #[path = "git/mirror.rs"]
 mod mirror;
+#[path = "git/policy.rs"]
+mod policy;
 #[path = "git/publication.rs"]
 mod publication;
 #[path = "git/quarantine.rs"]

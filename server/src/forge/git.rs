@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use tokio::sync::OwnedMutexGuard;
 
+pub(crate) use crate::forge::git::command::Then;
+pub(crate) use crate::forge::git::diff::escape_path;
 pub use crate::forge::git::diff::{ChangedFile, DiffRequest, Patch, TreeDiff};
 pub use crate::forge::git::error::GitError;
 pub use crate::forge::git::message::{CommitMessage, Signature};

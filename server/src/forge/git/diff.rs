@@ -63,6 +63,16 @@ pub struct ChangedFile {
 }
 
 impl ChangedFile {
+    /// Returns whether it is a symbolic link now.
+    pub fn is_symlink(&self) -> bool {
+        self.new_mode == 0o120_000
+    }
+
+    /// Returns whether it is a commit of another repository now.
+    pub fn is_gitlink(&self) -> bool {
+        self.new_mode == 0o160_000
+    }
+
     /// Returns the path as text: UTF-8 as it is, everything else escaped.
     pub fn display_path(&self) -> String {
         escape_path(&self.path)
@@ -122,6 +132,21 @@ impl Quarantine {
             });
         }
         parse_files(&output.stdout).ok_or_else(|| GitError::internal("diff-tree", "its answer can't be read"))
+    }
+
+    /// Returns the sizes of objects that are here or in the mirror, without reading them.
+    pub(crate) async fn sizes_of(&self, ids: &[&ObjectId]) -> Result<Vec<u64>, GitError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let input: String = ids.iter().map(|id| format!("{id}\n")).collect();
+        let call = Call::new(["cat-file", "--batch-check=%(objectsize)"])
+            .git_dir(self.folder())
+            .stdout_bytes(LIST_BYTES);
+        let output = self.store().git().run_with_input(call, input.as_bytes()).await?;
+        let sizes: Option<Vec<u64>> = output.lines().map(|line| line.parse().ok()).collect();
+        let sizes = sizes.filter(|sizes| sizes.len() == ids.len());
+        sizes.ok_or_else(|| GitError::internal("cat-file", "an object is missing"))
     }
 
     pub(crate) fn diff_call<'a>(

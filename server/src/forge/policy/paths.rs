@@ -1,0 +1,185 @@
+//! Well-known paths: which a change may not touch, and which a reviewer should know of.
+//!
+//! Globs from the root, matched without regard to case (a file system may have none). What runs on its
+//! own somewhere (CI, editors, agents, git hooks) or decides who must review is protected; what steers
+//! tools when a person runs them is a finding.
+
+/// Paths that a change may not touch, each list with the reason.
+pub(super) const PROTECTED: [(&str, &[&str]); 5] = [
+    (
+        "it runs in continuous integration, with rights of its own",
+        &[
+            ".github/workflows/**",
+            ".github/actions/**",
+            ".gitlab-ci.yml",
+            ".gitlab/ci/**",
+            ".circleci/**",
+            ".travis.yml",
+            "azure-pipelines{,-*}.y{,a}ml",
+            ".azure-pipelines/**",
+            "{,**/}Jenkinsfile{,.*}",
+            ".buildkite/**",
+            ".drone.y{,a}ml",
+            ".woodpecker{,/**,.y{,a}ml}",
+            "bitbucket-pipelines.yml",
+            "{,.}appveyor.yml",
+            ".{forgejo,gitea}/workflows/**",
+            ".teamcity/**",
+            "cloudbuild.y{,a}ml",
+            ".semaphore/**",
+        ],
+    ),
+    (
+        "it decides who must review",
+        &[
+            "{,docs/,.github/,.gitlab/}CODEOWNERS",
+            ".github/settings.yml",
+            ".github/dependabot.y{,a}ml",
+        ],
+    ),
+    (
+        "an agent or editor obeys it",
+        &[
+            "{,**/}.claude/**",
+            "{,**/}CLAUDE{,.local}.md",
+            "{,**/}AGENTS{,.override}.md",
+            "{,**/}GEMINI.md",
+            ".github/copilot-*.md",
+            ".github/{instructions,prompts,agents,chatmodes}/**",
+            "{,**/}.cursor/**",
+            "{,**/}.cursorrules",
+            "{,**/}.{codex,gemini,windsurf,roo,clinerules,aider*,continue}{,/**}",
+            "{,**/}.windsurfrules",
+            "{,**/}.mcp.json",
+            ".backspace.toml",
+            "{,**/}.vscode/**",
+            "{,**/}*.code-workspace",
+            "{,**/}.idea/**",
+            "{,**/}.devcontainer{,/**,.json}",
+            "{,**/}.envrc",
+        ],
+    ),
+    ("it names other repositories to fetch", &["{,**/}.gitmodules"]),
+    (
+        "it runs on a git command of whoever checks it out",
+        &[
+            ".husky/**",
+            ".{git,}hooks/**",
+            ".pre-commit-config.y{,a}ml",
+            "{,.}lefthook{,-local}.y{,a}ml",
+            "{,**/}.git/**",
+        ],
+    ),
+];
+
+/// Paths that a reviewer should know of.
+pub(super) const SENSITIVE: [(&str, &[&str]); 3] = [
+    (
+        "a package manager obeys it",
+        &[
+            "{,**/}.npmrc",
+            "{,**/}.yarnrc{,.yml}",
+            "{,**/}.pnpmfile.cjs",
+            "{,**/}.pypirc",
+            "{,**/}pip.conf",
+            "{,**/}.cargo/config{,.toml}",
+            "{,**/}.gemrc",
+            "{,**/}.bundle/config",
+            "{,**/}nuget.config",
+            "{,**/}.mvn/**",
+        ],
+    ),
+    (
+        "it pins what is installed",
+        &[
+            "{,**/}package-lock.json",
+            "{,**/}npm-shrinkwrap.json",
+            "{,**/}yarn.lock",
+            "{,**/}pnpm-lock.yaml",
+            "{,**/}bun.lock{,b}",
+            "{,**/}Cargo.lock",
+            "{,**/}{poetry,uv,pdm,Pipfile}.lock",
+            "{,**/}requirements*.txt",
+            "{,**/}go.sum",
+            "{,**/}Gemfile.lock",
+            "{,**/}composer.lock",
+            "{,**/}gradle.lockfile",
+            "{,**/}packages.lock.json",
+        ],
+    ),
+    (
+        "it changes how git treats files",
+        &["{,**/}.gitattributes", "{,**/}.lfsconfig", "{,**/}.mailmap"],
+    ),
+];
+
+/// Files that steer tests, builds and checks.
+pub(super) const CONFIGURATION: [(&str, &[&str]); 3] = [
+    (
+        "it steers the test runner",
+        &[
+            "{,**/}conftest.py",
+            "{,**/}pytest.ini",
+            "{,**/}tox.ini",
+            "{,**/}noxfile.py",
+            "{,**/}.coveragerc",
+            "{,**/}codecov.y{,a}ml",
+            "{,**/}{jest,vitest,karma,playwright,cypress,ava,wdio}.con{f,fig}.*",
+            "{,**/}.mocharc{,.*}",
+            "{,**/}.rspec",
+            "{,**/}phpunit.xml{,.dist}",
+            "{,**/}.config/nextest.toml",
+        ],
+    ),
+    (
+        "it steers the build",
+        &[
+            "{,**/}{,GNU}Makefile",
+            "{,**/}*.mk",
+            "{,**/}justfile",
+            "{,**/}Taskfile.y{,a}ml",
+            "{,**/}package.json",
+            "{,**/}pyproject.toml",
+            "{,**/}setup.{py,cfg}",
+            "{,**/}Cargo.toml",
+            "{,**/}build.rs",
+            "{,**/}rust-toolchain{,.toml}",
+            "{,**/}go.{mod,work}",
+            "{,**/}pom.xml",
+            "{,**/}{build,settings}.gradle{,.kts}",
+            "{,**/}gradle.properties",
+            "{,**/}CMakeLists.txt",
+            "{,**/}meson.build",
+            "{,**/}{BUILD,WORKSPACE,MODULE}{,.bazel}",
+            "{,**/}Rakefile",
+            "{,**/}Gemfile",
+            "{,**/}*.{cs,fs,vb}proj",
+            "{,**/}Dockerfile{,.*}",
+            "{,**/}{docker-,}compose{,.*}.y{,a}ml",
+            "{,**/}{webpack,vite,rollup,babel}.config.*",
+        ],
+    ),
+    (
+        "it steers a linter, formatter or type checker",
+        &[
+            "{,**/}.eslintrc{,.*}",
+            "{,**/}.eslintignore",
+            "{,**/}eslint.config.*",
+            "{,**/}.prettierrc{,.*}",
+            "{,**/}biome.json{,c}",
+            "{,**/}tsconfig*.json",
+            "{,**/}{,.}clippy.toml",
+            "{,**/}{,.}rustfmt.toml",
+            "{,**/}deny.toml",
+            "{,**/}.golangci.y{,a}ml",
+            "{,**/}{,.}ruff.toml",
+            "{,**/}.flake8",
+            "{,**/}{,.}mypy.ini",
+            "{,**/}.pylintrc",
+            "{,**/}pyrightconfig.json",
+            "{,**/}.rubocop.yml",
+            "{,**/}.clang-{format,tidy}",
+            "{,**/}.editorconfig",
+        ],
+    ),
+];
