@@ -21,6 +21,7 @@ pub mod openai_responses;
 pub mod pricing;
 #[cfg(test)]
 mod recorded;
+pub mod replay;
 pub mod retry;
 mod retry_after;
 pub mod scripted;

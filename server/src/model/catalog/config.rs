@@ -73,6 +73,8 @@ pub struct ModelsConfig {
     pub provider: BTreeMap<String, ProviderConfig>,
     /// A folder of scripts, or one script, for the provider `scripted`; no such provider when unset.
     pub scripted: Option<PathBuf>,
+    /// A folder of recordings for the provider `replay`; no such provider when unset.
+    pub replay: Option<PathBuf>,
     /// A table of models in the form of the shipped one, whose lines come before it.
     pub table: Option<PathBuf>,
     /// How often and how long requests are tried.
@@ -87,6 +89,7 @@ impl Default for ModelsConfig {
             default: None,
             provider: BTreeMap::new(),
             scripted: None,
+            replay: None,
             table: None,
             retry: RetryPolicy::default(),
             connect_seconds: 10,
@@ -235,6 +238,9 @@ impl ModelsConfig {
         }
         if let Some(path) = self.scripted.as_ref().filter(|path| !path.exists()) {
             faults.push(format!("models: there is no script or folder {}", path.display()));
+        }
+        if let Some(folder) = self.replay.as_ref().filter(|folder| !folder.is_dir()) {
+            faults.push(format!("models: there is no folder of recordings {}", folder.display()));
         }
         faults
     }
