@@ -16,6 +16,10 @@ pub const HEADER_BYTES: usize = 32;
 /// Longest payload; a longer claim is garbage.
 pub const MAX_PAYLOAD_BYTES: usize = 1 << 20;
 
+/// How often a header may promise a payload that does not check out. Each costs a checksum over as much as
+/// a MiB, so a flood of such headers would be a way to burn time.
+const MAX_BAD_PAYLOADS: u32 = 64;
+
 /// One frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
@@ -57,6 +61,7 @@ pub struct Decoder {
     buffer: Vec<u8>,
     start: usize,
     skipped: u64,
+    bad_payloads: u32,
 }
 
 impl Decoder {
@@ -72,6 +77,10 @@ impl Decoder {
     /// Returns the next frame that checks out, or `None` until more bytes come.
     pub fn next_frame(&mut self) -> Option<Frame> {
         loop {
+            if self.is_hopeless() {
+                self.skip(self.buffer.len() - self.start);
+                return None;
+            }
             let rest = self.buffer.get(self.start..).unwrap_or_default();
             let Some(at) = find_magic(rest) else {
                 let keep = rest.len().min(MAGIC.len() - 1);
@@ -87,6 +96,7 @@ impl Decoder {
             };
             let payload = rest.get(HEADER_BYTES..HEADER_BYTES + header.length)?;
             if crc32fast::hash(payload) != header.payload_crc {
+                self.bad_payloads += 1;
                 self.skip(1);
                 continue;
             }
@@ -104,6 +114,11 @@ impl Decoder {
     /// Returns how many bytes were thrown away as garbage so far.
     pub fn skipped_bytes(&self) -> u64 {
         self.skipped
+    }
+
+    /// Returns true when the stream is hostile rather than damaged; no frame comes from it any more.
+    pub fn is_hopeless(&self) -> bool {
+        self.bad_payloads >= MAX_BAD_PAYLOADS
     }
 
     fn skip(&mut self, count: usize) {
@@ -191,6 +206,19 @@ mod tests {
             assert_eq!(drain(&mut decoder), [frame(b"next"), frame(&[2; 200])], "cut at {cut}");
             assert_eq!(decoder.skipped_bytes(), cut as u64);
         }
+    }
+
+    #[test]
+    fn a_flood_of_headers_with_wrong_payloads_is_given_up() {
+        let mut header = Vec::new();
+        frame(&[0; 4096]).encode(&mut header);
+        header.truncate(HEADER_BYTES);
+        let mut decoder = Decoder::default();
+        decoder.extend(&header.repeat(10_000));
+        assert_eq!(drain(&mut decoder), []);
+        assert!(decoder.is_hopeless());
+        assert_eq!(decoder.bad_payloads, MAX_BAD_PAYLOADS);
+        assert_eq!(decoder.skipped_bytes(), 10_000 * HEADER_BYTES as u64);
     }
 
     #[test]

@@ -2,13 +2,14 @@
 //!
 //! Control messages are JSON payloads, one type a kind; output is raw bytes. The supervisor speaks
 //! first (`Hello`), the server answers (`Attach`) with its lease epoch; the supervisor obeys the highest
-//! epoch it has seen and ends a connection with a lower one.
+//! epoch it has seen: an `Attach` with a lower one changes nothing, and the `Hello` after it says so.
 //!
 //! An exec is known by the stream number that the server chose. Its output goes to a capture (head
-//! and tail) and a spill file; what is also sent live is lossy and carries offsets (`Captured`), or is
-//! complete and waits for credit (`Streamed`). The report of an ended exec is kept until the server
-//! sends `Forget`, so a server that attaches anew gets it again; an exec in `Streamed` mode is resent
-//! from the last offset the server acknowledged by credit.
+//! and tail) and a spill file; what is also sent live is lossy and carries offsets (`Live`). Or it is
+//! only sent, complete, and waits for credit (`Streamed`); such a command is killed when another server
+//! attaches, since bytes under way may be lost then. The report of an ended exec is kept until the
+//! server sends `Forget`, so a server that attaches anew gets it again. A server that enters a running
+//! supervisor sends `Attach` unasked; every `Attach` but the first is answered by a new `Hello`.
 
 use serde::{Deserialize, Serialize};
 
@@ -109,8 +110,20 @@ pub struct ExecRequest {
     pub environment: Vec<(String, String)>,
     /// Milliseconds until all its processes are killed.
     pub timeout_ms: u64,
-    /// True for `Streamed`, false for `Captured`.
-    pub streamed: bool,
+    /// What happens to its output.
+    pub output: Output,
+}
+
+/// What happens to a command's output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Output {
+    /// Captured and spilled; nothing is sent before the report.
+    Captured,
+    /// As `Captured`, and sent as it comes, with holes when the server is slow or there is much of it.
+    Live,
+    /// Only sent: every byte, as credit allows. The command is killed when its connection ends.
+    Streamed,
 }
 
 /// How a command ended.
@@ -221,6 +234,27 @@ pub enum FileRequest {
     },
 }
 
+impl FileRequest {
+    /// Returns the path that it is about.
+    pub fn path(&self) -> &str {
+        match self {
+            Self::Read { path, .. }
+            | Self::ReadBytes { path, .. }
+            | Self::Write { path, .. }
+            | Self::Edit { path, .. }
+            | Self::Remove { path }
+            | Self::List { path, .. }
+            | Self::Grep { path, .. }
+            | Self::Glob { path, .. } => path,
+        }
+    }
+
+    /// Returns whether it may change the work tree.
+    pub fn writes(&self) -> bool {
+        matches!(self, Self::Write { .. } | Self::Edit { .. } | Self::Remove { .. })
+    }
+}
+
 /// Answer to a file operation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "reply")]
@@ -256,6 +290,18 @@ pub enum FileReply {
         /// True when there were more.
         truncated: bool,
     },
+}
+
+impl FileReply {
+    /// Returns the name of the variant, for messages.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Text { .. } => "text",
+            Self::Bytes { .. } => "bytes",
+            Self::Changed { .. } => "changed",
+            Self::Lines { .. } => "lines",
+        }
+    }
 }
 
 /// Why a file operation was not done; text for the model is made of it.

@@ -12,6 +12,24 @@ use crate::task::budget::Exhausted;
 use crate::task::event::{EventPayload, LivePayload};
 use crate::task::id::{ArtifactId, CallId};
 
+mod answer;
+mod calls;
+mod compaction;
+mod config;
+mod context;
+mod conversation;
+mod digest;
+mod driver;
+pub mod prompt;
+mod repetition;
+mod spend;
+mod text_cut;
+mod tool;
+
+pub use config::AgentConfig;
+pub use driver::{Agent, AgentParts};
+pub use tool::SPECS as TOOL_SPECS;
+
 /// How the agent's work ended.
 #[derive(Debug)]
 pub enum AgentEnd {
@@ -42,7 +60,8 @@ pub enum AgentEnd {
 pub struct Record {
     /// Events, in order.
     pub events: Vec<EventPayload>,
-    /// Items added to the conversation.
+    /// Items added to the conversation. The results of one answer may come in several `ToolResults`; they
+    /// are joined when the conversation is restored.
     pub items: Vec<Item>,
     /// `Some` when these items replace the whole conversation (compaction).
     pub replaces_conversation: bool,
@@ -80,3 +99,6 @@ pub trait Journal: Send + Sync {
     /// Keeps a long text as an artifact and returns its id.
     async fn keep_text(&self, call: &CallId, text: &str) -> Result<ArtifactId, JournalError>;
 }
+
+#[cfg(test)]
+mod tests;

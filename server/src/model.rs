@@ -10,6 +10,22 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+pub mod address;
+pub mod anthropic;
+pub mod catalog;
+mod classify;
+mod conversation;
+pub mod http;
+pub mod openai_chat;
+pub mod openai_responses;
+pub mod pricing;
+#[cfg(test)]
+mod recorded;
+pub mod retry;
+mod retry_after;
+pub mod scripted;
+pub mod sse;
+pub mod stream;
 pub mod transcript;
 
 /// A tool as told to the model.

@@ -6,6 +6,13 @@
 use std::fmt;
 use std::sync::Arc;
 
+mod redactor;
+mod stream;
+mod variant;
+
+pub use redactor::Redactor;
+pub use stream::{MaskedPiece, MaskedStream};
+
 /// A secret. It has no `Display`, its `Debug` hides it, and it is never serialized.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Arc<str>);

@@ -242,10 +242,11 @@ pub trait TaskStore: Send + Sync + 'static {
     /// Lists Tasks, newest first.
     async fn list(&self, query: TaskQuery) -> Result<Vec<TaskRecord>, StoreError>;
 
-    /// Returns events after a cursor, at most `limit` and about 1 MiB of them.
+    /// Returns events after a cursor, at most `limit` and about 64 KiB of them, but one if there is one.
     async fn events(&self, id: TaskId, after: Sequence, limit: u32) -> Result<EventPage, StoreError>;
 
-    /// Returns a receiver of the Task's last sequence; a wake-up only, values may be skipped.
+    /// Returns a receiver of the Task's last sequence; a wake-up only, values may be skipped. It starts at
+    /// zero and has a new value before the write that made it returns; it closes when the Task is over.
     fn changes(&self, id: TaskId) -> watch::Receiver<Sequence>;
 
     /// Claims the next Task that no live run holds: the principal with the fewest claims first, then
@@ -307,6 +308,9 @@ pub trait TaskStore: Send + Sync + 'static {
     /// Trims events, conversations and artifacts of Tasks that ended before `before`, and request ids and
     /// remembered values older than their time; returns how many Tasks were trimmed.
     async fn trim(&self, before: Timestamp) -> Result<u64, StoreError>;
+
+    /// Returns the Tasks that are neither waiting nor terminal: what runs hold or have left behind.
+    async fn live_tasks(&self) -> Result<Vec<TaskRecord>, StoreError>;
 
     /// Returns how many Tasks wait and how many are claimed.
     async fn load(&self) -> Result<StoreLoad, StoreError>;

@@ -1,1 +1,147 @@
-//! Not built yet.
+//! The `local` backend: sandboxes made of namespaces by the supervisor's own launcher, without an engine.
+//!
+//! Owns the folder of each sandbox, its cgroups, its host ids and the launcher's process. A sandbox ends
+//! with the server's end of its stream, so nothing has to be found again after a crash but the folder: a
+//! work tree on disk outlives the server, and `reattach` starts a fresh supervisor over it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::oneshot;
+
+use super::{Capabilities, Sandbox, SandboxError, SandboxProvider, SandboxSpec};
+use crate::jobs::Jobs;
+use crate::task::id::SandboxId;
+
+use self::cgroups::Cgroups;
+use self::folder::Folders;
+use self::host_ids::HostIds;
+use self::running::Maker;
+use self::tools::Tools;
+
+mod cgroups;
+mod fault;
+mod folder;
+mod host_ids;
+mod running;
+mod self_test;
+mod tools;
+
+/// Name of the supervisor's binary.
+const SUPERVISOR: &str = "backspace-supervisor";
+
+/// Where sandboxes are kept and what is shown in them.
+#[derive(Clone, Debug)]
+pub struct LocalConfig {
+    /// Folder of all sandboxes of this server; made with mode 0700 when missing.
+    pub state_folder: PathBuf,
+    /// The supervisor's binary.
+    pub supervisor: PathBuf,
+    /// Whose toolchains are looked for; none of a user's when `None`.
+    pub home: Option<PathBuf>,
+    /// More host paths to show read-only, e.g. `/opt/toolchain`; a folder `bin` in one goes into PATH.
+    pub extra_paths: Vec<PathBuf>,
+    /// First host id for commands when the server runs as root; each sandbox takes two.
+    pub first_host_id: u32,
+    /// Root of the cgroup hierarchies.
+    pub cgroup_root: PathBuf,
+}
+
+impl LocalConfig {
+    /// Makes the config with the usual values.
+    pub fn new(state_folder: impl Into<PathBuf>, supervisor: impl Into<PathBuf>) -> Self {
+        Self {
+            state_folder: state_folder.into(),
+            supervisor: supervisor.into(),
+            home: std::env::var_os("HOME").map(PathBuf::from),
+            extra_paths: Vec::new(),
+            first_host_id: 200_000,
+            cgroup_root: "/sys/fs/cgroup".into(),
+        }
+    }
+}
+
+/// Finds the supervisor's binary in the folder of another binary, usually the server's own.
+pub fn find_supervisor(beside: &Path) -> Option<PathBuf> {
+    let folder = beside.parent()?;
+    // A test binary lies one folder deeper than the binaries it tests.
+    [Some(folder), folder.parent()]
+        .into_iter()
+        .flatten()
+        .map(|folder| folder.join(SUPERVISOR))
+        .find(|path| path.is_file())
+}
+
+/// Makes sandboxes on this machine.
+pub struct LocalProvider {
+    maker: Arc<Maker>,
+    jobs: Jobs,
+}
+
+impl LocalProvider {
+    /// Prepares the state folder and looks at what this machine has. Makes no sandbox; `self_test` does.
+    pub fn new(config: LocalConfig, jobs: Jobs) -> Result<Self, SandboxError> {
+        let folders = Folders::prepare(&config.state_folder)?;
+        let host_ids = HostIds::find(config.first_host_id, &folders)?;
+        let maker = Maker {
+            cgroups: Cgroups::find(&config.cgroup_root),
+            tools: Tools::find(config.home.as_deref(), &config.extra_paths),
+            supervisor: config.supervisor,
+            jobs: jobs.clone(),
+            live: Arc::default(),
+            folders,
+            host_ids,
+        };
+        Ok(Self {
+            maker: Arc::new(maker),
+            jobs,
+        })
+    }
+
+    /// Runs work that makes a sandbox to its end even when the caller goes away, and then removes the sandbox.
+    async fn make<F>(&self, work: F) -> Result<Option<Arc<dyn Sandbox>>, SandboxError>
+    where
+        F: Future<Output = Result<Option<Arc<dyn Sandbox>>, SandboxError>> + Send + 'static,
+    {
+        let (sender, receiver) = oneshot::channel();
+        self.jobs.spawn("make a sandbox", async move {
+            if let Err(Ok(Some(sandbox))) = sender.send(work.await)
+                && let Err(error) = sandbox.destroy().await
+            {
+                tracing::warn!(sandbox.id = %sandbox.id(), %error, "a sandbox nobody waited for was not removed");
+            }
+        });
+        receiver.await.map_err(|_| SandboxError::Internal {
+            message: "the job that makes a sandbox ended early".into(),
+        })?
+    }
+}
+
+#[async_trait]
+impl SandboxProvider for LocalProvider {
+    fn name(&self) -> &'static str {
+        "local"
+    }
+
+    async fn self_test(&self) -> Result<Capabilities, SandboxError> {
+        self_test::run(&self.maker).await
+    }
+
+    async fn create(&self, spec: SandboxSpec) -> Result<Arc<dyn Sandbox>, SandboxError> {
+        let maker = Arc::clone(&self.maker);
+        let made = self.make(async move { maker.create(spec).await.map(Some) }).await?;
+        made.ok_or_else(|| SandboxError::Internal {
+            message: "no sandbox was made".into(),
+        })
+    }
+
+    async fn reattach(&self, spec: SandboxSpec) -> Result<Option<Arc<dyn Sandbox>>, SandboxError> {
+        let maker = Arc::clone(&self.maker);
+        self.make(async move { maker.reattach(spec).await }).await
+    }
+
+    async fn sweep(&self, keep: &[SandboxId]) -> Result<usize, SandboxError> {
+        self.maker.sweep(keep).await
+    }
+}

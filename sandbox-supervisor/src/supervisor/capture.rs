@@ -1,0 +1,162 @@
+//! What is kept of a command's output: head and tail in memory, the whole in a spill file.
+
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use crate::protocol::{CAPTURE_BYTES, SPILL_BYTES};
+
+const HALF: usize = CAPTURE_BYTES / 2;
+
+/// Captures both streams of one command in order of arrival.
+pub(super) struct Capture {
+    head: Vec<u8>,
+    tail: VecDeque<u8>,
+    total: u64,
+    spill: Spill,
+}
+
+enum Spill {
+    /// Not needed so far; this is where it would be.
+    Later(PathBuf),
+    Open {
+        path: PathBuf,
+        file: File,
+        bytes: u64,
+    },
+    /// It can't be written; head and tail are all there is.
+    Failed,
+}
+
+/// What was kept.
+pub(super) struct Kept {
+    pub(super) head: Vec<u8>,
+    pub(super) tail: Vec<u8>,
+    pub(super) omitted_bytes: u64,
+    pub(super) spill_path: Option<String>,
+    pub(super) spill_bytes: u64,
+}
+
+impl Capture {
+    pub(super) fn new(folder: &Path, stream: u32) -> Self {
+        let path = folder.join(format!("output-{stream}.txt"));
+        Self {
+            head: Vec::new(),
+            tail: VecDeque::new(),
+            total: 0,
+            spill: Spill::Later(path),
+        }
+    }
+
+    /// Adds what was read.
+    pub(super) fn add(&mut self, bytes: &[u8]) {
+        self.spill(bytes);
+        self.total += bytes.len() as u64;
+        let room = HALF.saturating_sub(self.head.len()).min(bytes.len());
+        let (first, rest) = bytes.split_at(room);
+        self.head.extend_from_slice(first);
+        let last = rest.get(rest.len().saturating_sub(HALF)..).unwrap_or_default();
+        let surplus = (self.tail.len() + last.len()).saturating_sub(HALF);
+        self.tail.drain(..surplus);
+        self.tail.extend(last);
+    }
+
+    fn spill(&mut self, bytes: &[u8]) {
+        if let Spill::Later(path) = &self.spill {
+            if self.total + bytes.len() as u64 <= CAPTURE_BYTES as u64 {
+                return;
+            }
+            self.spill = match self.begin_spill(path) {
+                Ok(file) => Spill::Open {
+                    path: path.clone(),
+                    file,
+                    bytes: self.total,
+                },
+                Err(_) => Spill::Failed,
+            };
+        }
+        if let Spill::Open {
+            file, bytes: written, ..
+        } = &mut self.spill
+        {
+            let room = usize::try_from(SPILL_BYTES - *written)
+                .unwrap_or(usize::MAX)
+                .min(bytes.len());
+            let part = bytes.get(..room).unwrap_or_default();
+            match file.write_all(part) {
+                Ok(()) => *written += room as u64,
+                Err(_) => self.spill = Spill::Failed,
+            }
+        }
+    }
+
+    /// Everything so far is in head and tail: nothing has been left out before a spill begins.
+    fn begin_spill(&self, path: &Path) -> std::io::Result<File> {
+        let _ = std::fs::remove_file(path);
+        let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+        file.write_all(&self.head)?;
+        let (first, second) = self.tail.as_slices();
+        file.write_all(first)?;
+        file.write_all(second)?;
+        Ok(file)
+    }
+
+    /// Ends the capture.
+    pub(super) fn finish(self) -> Kept {
+        let kept = (self.head.len() + self.tail.len()) as u64;
+        let (spill_path, spill_bytes) = match self.spill {
+            Spill::Open { path, bytes, .. } => (path.to_str().map(str::to_owned), bytes),
+            Spill::Later(_) | Spill::Failed => (None, 0),
+        };
+        Kept {
+            head: self.head,
+            tail: self.tail.into(),
+            omitted_bytes: self.total - kept,
+            spill_path,
+            spill_bytes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn captured(pieces: &[&[u8]]) -> (Kept, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut capture = Capture::new(folder.path(), 7);
+        pieces.iter().for_each(|piece| capture.add(piece));
+        (capture.finish(), folder)
+    }
+
+    #[test]
+    fn a_short_output_is_whole_and_not_spilled() {
+        let (kept, _folder) = captured(&[b"one ", b"two"]);
+        assert_eq!(
+            (kept.head.as_slice(), kept.tail.as_slice()),
+            (&b"one two"[..], &b""[..])
+        );
+        assert_eq!((kept.omitted_bytes, kept.spill_path), (0, None));
+        let exact = vec![b'x'; CAPTURE_BYTES];
+        let (kept, _folder) = captured(&[&exact]);
+        assert_eq!(
+            (kept.head.len(), kept.tail.len(), kept.omitted_bytes, kept.spill_path),
+            (HALF, HALF, 0, None)
+        );
+    }
+
+    #[test]
+    fn a_long_output_keeps_both_ends_and_the_whole_in_a_file() {
+        let whole: Vec<u8> = (0..200_000_u32).map(|number| (number % 251) as u8).collect();
+        for size in [1, 7, 999, 65_536, 200_000] {
+            let pieces: Vec<_> = whole.chunks(size).collect();
+            let (kept, _folder) = captured(&pieces);
+            assert_eq!(kept.head, whole[..HALF], "pieces of {size}");
+            assert_eq!(kept.tail, whole[whole.len() - HALF..], "pieces of {size}");
+            assert_eq!(kept.omitted_bytes, 200_000 - CAPTURE_BYTES as u64);
+            assert_eq!(std::fs::read(kept.spill_path.unwrap()).unwrap(), whole);
+            assert_eq!(kept.spill_bytes, 200_000);
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The file of principals: who they are, the hashes of their tokens, what they may do.
+//!
+//! TOML, one `[[principal]]` each. A principal may have several tokens, so that one can be replaced
+//! without a moment in which neither works. With more than one principal nobody may use a repository
+//! with the server's credential unless the file says so.
+
+use std::fmt;
+
+use serde::Deserialize;
+
+use crate::orchestrator::Caller;
+use crate::task::id::PrincipalId;
+
+/// SHA-256 of a token.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct TokenHash(pub(crate) [u8; 32]);
+
+impl TokenHash {
+    fn parse(text: &str) -> Option<Self> {
+        let mut bytes = [0; 32];
+        if text.len() != 64 || !text.is_ascii() {
+            return None;
+        }
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(text.get(index * 2..index * 2 + 2)?, 16).ok()?;
+        }
+        Some(Self(bytes))
+    }
+}
+
+impl fmt::Display for TokenHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for TokenHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenHash(…)")
+    }
+}
+
+/// One principal of the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    /// What it is to the rest of the server.
+    pub caller: Caller,
+    /// Hashes of its tokens.
+    pub tokens: Vec<TokenHash>,
+    /// Calls a minute that start work, when it has a number of its own.
+    pub starts_per_minute: Option<u32>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileText {
+    #[serde(default)]
+    principal: Vec<PrincipalText>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PrincipalText {
+    name: String,
+    token_sha256: Vec<String>,
+    requester: Option<String>,
+    repositories: Option<Vec<String>>,
+    starts_per_minute: Option<u32>,
+}
+
+/// Parses a file and returns everything that is wrong with it at once.
+pub fn parse(text: &str) -> Result<Vec<Principal>, Vec<String>> {
+    let FileText { principal: entries } = toml::from_str(text).map_err(|error| vec![error.message().to_owned()])?;
+    let mut faults = Vec::new();
+    if entries.is_empty() {
+        faults.push("has no [[principal]]".to_owned());
+    }
+    let is_shared = entries.len() > 1;
+    let mut principals: Vec<Principal> = Vec::new();
+    for entry in entries {
+        let PrincipalText {
+            name,
+            token_sha256,
+            requester,
+            repositories,
+            starts_per_minute,
+        } = entry;
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'@');
+        if !(1..=64).contains(&name.len()) || !name.bytes().all(plain) {
+            faults.push("a name must be 1 to 64 letters, digits or one of `-_.@`".to_owned());
+        }
+        if principals.iter().any(|known| known.caller.principal.as_str() == name) {
+            faults.push(format!("{name} is there twice; give one entry several tokens instead"));
+        }
+        if token_sha256.is_empty() {
+            faults.push(format!("{name} has no token_sha256"));
+        }
+        let mut tokens = Vec::new();
+        for hash in &token_sha256 {
+            match TokenHash::parse(hash) {
+                None => faults.push(format!("{name}: token_sha256 must be 64 hexadecimal digits")),
+                Some(hash) if principals.iter().any(|known| known.tokens.contains(&hash)) => {
+                    faults.push(format!("{name} has a token of another principal"));
+                }
+                Some(hash) => tokens.push(hash),
+            }
+        }
+        principals.push(Principal {
+            caller: Caller {
+                requester: requester.unwrap_or_else(|| name.clone()),
+                principal: PrincipalId::new(name),
+                repositories: if is_shared {
+                    Some(repositories.unwrap_or_default())
+                } else {
+                    repositories
+                },
+            },
+            tokens,
+            starts_per_minute,
+        });
+    }
+    if faults.is_empty() { Ok(principals) } else { Err(faults) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::auth::hash_token;
+
+    #[test]
+    fn a_hash_survives_its_own_text() {
+        let hash = hash_token("secret");
+        assert_eq!(TokenHash::parse(&hash.to_string()), Some(hash));
+        assert_eq!(TokenHash::parse(&"é".repeat(32)), None);
+        assert_eq!(TokenHash::parse("abc"), None);
+        assert_eq!(format!("{hash:?}"), "TokenHash(…)");
+    }
+
+    #[test]
+    fn a_sole_principal_may_use_every_repository() {
+        let text = format!("[[principal]]\nname = \"ci\"\ntoken_sha256 = [\"{}\"]", hash_token("x"));
+        let principals = parse(&text).unwrap();
+        let expected = Principal {
+            caller: Caller {
+                principal: PrincipalId::new("ci"),
+                requester: "ci".into(),
+                repositories: None,
+            },
+            tokens: vec![hash_token("x")],
+            starts_per_minute: None,
+        };
+        assert_eq!(principals, [expected]);
+    }
+
+    #[test]
+    fn every_fault_of_a_file_is_reported_at_once() {
+        let hash = hash_token("x");
+        let text = format!(
+            "[[principal]]\nname = \"a b\"\ntoken_sha256 = []\n\
+             [[principal]]\nname = \"c\"\ntoken_sha256 = [\"zz\", \"{hash}\"]\n\
+             [[principal]]\nname = \"c\"\ntoken_sha256 = [\"{hash}\"]\n"
+        );
+        assert_eq!(parse(&text).unwrap_err().len(), 5);
+        assert_eq!(parse("").unwrap_err(), ["has no [[principal]]"]);
+        assert_eq!(parse("[[principal]]\nname = 1").unwrap_err().len(), 1);
+        assert_eq!(parse("token = 1").unwrap_err().len(), 1);
+    }
+}

@@ -1,0 +1,135 @@
+//! What a repository is: languages, layout, how it is checked, what it tells agents.
+//!
+//! Everything is read from the base commit through a `TreeListing`, never from the edited tree: a
+//! model must not be able to change its own instructions or the checks it is measured by. The result
+//! can be cached by commit. A broken `.backspace.toml` is an error and not a warning, because ignoring
+//! it could ignore a protected path.
+
+use serde::{Deserialize, Serialize};
+
+use crate::agent::prompt::SourcedText;
+
+mod ci;
+mod commands;
+mod ecosystem;
+mod instructions;
+mod layout;
+pub mod settings;
+pub mod tree;
+
+use settings::{RepositorySettings, SettingsError};
+use tree::{TreeError, TreeListing};
+
+/// Version of the form of `Analysis`; a cached one of another version is made anew.
+pub const VERSION: u32 = 1;
+
+/// What is known of a commit.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Analysis {
+    /// `VERSION` of the program that made it.
+    pub version: u32,
+    /// Languages by number of files, the most frequent first.
+    pub languages: Vec<Language>,
+    /// Languages and layout in some lines, for the first prompt.
+    pub summary: String,
+    /// Commands that check the repository, in the order to run them.
+    pub verification_commands: Vec<String>,
+    /// What the repository tells agents; at most 32 KiB together.
+    pub instruction_files: Vec<SourcedText>,
+    /// `.backspace.toml`.
+    pub settings: RepositorySettings,
+}
+
+/// A language and its share.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Language {
+    /// Its name.
+    pub name: String,
+    /// Files in it.
+    pub files: u32,
+    /// Percent of the files whose language is known.
+    pub percent: u32,
+}
+
+/// Why a commit could not be analysed.
+#[derive(Debug, thiserror::Error)]
+pub enum AnalyseError {
+    /// `.backspace.toml` is wrong; the message says where and what is right.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// A file could not be read.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+}
+
+/// Analyses a commit.
+pub async fn analyse(tree: &TreeListing<'_>) -> Result<Analysis, AnalyseError> {
+    let settings = match tree.text(settings::FILE_NAME, settings::MAX_BYTES).await? {
+        Some(text) => RepositorySettings::parse(&text)?,
+        None => RepositorySettings::default(),
+    };
+    let verification_commands = match settings.verify.commands.as_slice() {
+        [] => commands::find(tree).await?,
+        stated => stated.to_vec(),
+    };
+    let languages = layout::languages(tree.paths());
+    Ok(Analysis {
+        version: VERSION,
+        summary: layout::summary(tree, &languages),
+        languages,
+        verification_commands,
+        instruction_files: instructions::read(tree).await?,
+        settings,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tree::MemoryTree;
+    use super::*;
+
+    #[tokio::test]
+    async fn a_repository_is_analysed_whole_and_survives_its_cache() {
+        let files = MemoryTree::new(&[
+            ("AGENTS.md", "Write tests.\n"),
+            ("Cargo.toml", "[workspace]\nmembers = [\"a\"]\n"),
+            ("a/src/lib.rs", ""),
+            ("a/src/main.rs", ""),
+            ("tools/run.py", ""),
+        ]);
+        let analysis = analyse(&files.listing()).await.unwrap();
+        let language = |name: &str, files, percent| Language {
+            name: name.into(),
+            files,
+            percent,
+        };
+        let right = Analysis {
+            version: VERSION,
+            languages: vec![language("Rust", 2, 67), language("Python", 1, 33)],
+            summary:
+                "Languages by files: Rust 67 %, Python 33 %.\n5 files. At the top: a/ (2 files), tools/ (1 file), \
+AGENTS.md, Cargo.toml.\n"
+                    .into(),
+            verification_commands: vec!["cargo test --workspace".into()],
+            instruction_files: vec![SourcedText {
+                origin: "AGENTS.md".into(),
+                text: "Write tests.\n".into(),
+            }],
+            settings: RepositorySettings::default(),
+        };
+        assert_eq!(analysis, right);
+        let cached = serde_json::to_string(&analysis).unwrap();
+        assert_eq!(serde_json::from_str::<Analysis>(&cached).unwrap(), right);
+    }
+
+    #[tokio::test]
+    async fn stated_commands_win_and_a_broken_file_is_an_error() {
+        let stated = "[verify]\ncommands = [\"make everything\"]\n";
+        let files = MemoryTree::new(&[(".backspace.toml", stated), ("go.mod", "")]);
+        let analysis = analyse(&files.listing()).await.unwrap();
+        assert_eq!(analysis.verification_commands, ["make everything"]);
+        let files = MemoryTree::new(&[(".backspace.toml", "[verify]\ncommand = []\n")]);
+        let error = analyse(&files.listing()).await.unwrap_err();
+        assert!(matches!(error, AnalyseError::Settings(_)), "{error}");
+    }
+}

@@ -1,0 +1,43 @@
+# Runs inside the sandbox: writes the work tree as git objects and delivers those that the server lacks.
+# Arguments: folder, objects, format, base commit, base tree, (unused), the tree that the server has.
+# Stdout: a line `tree <id>`, then a pack when the tree is not the known one.
+set -eu
+cd "$1"; objects=$2; format=$3; commit=$4; tree=$5; known=$7
+export GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null GIT_TERMINAL_PROMPT=0 LC_ALL=C
+export GIT_DIR="$PWD/.git" GIT_WORK_TREE="$PWD" GIT_INDEX_FILE="$PWD/.git/backspace/index"
+rm -f "$GIT_INDEX_FILE.lock"
+
+# The agent may have removed or broken its repository; the files are what counts.
+mend() {
+    rm -rf .git
+    mkdir -p .git/objects/info .git/objects/pack .git/refs/heads .git/backspace
+    if [ "$format" = sha256 ]; then
+        printf '[core]\n\trepositoryformatversion = 1\n[extensions]\n\tobjectformat = sha256\n' >.git/config
+    else
+        printf '[core]\n\trepositoryformatversion = 0\n' >.git/config
+    fi
+    printf '%s\n' "$objects" >.git/objects/info/alternates
+    printf '%s refs/heads/mended\n' "$commit" >.git/packed-refs
+    printf 'ref: refs/heads/mended\n' >.git/HEAD
+    git read-tree "$tree" >&2
+}
+[ -f "$GIT_INDEX_FILE" ] || mend
+write() {
+    # A nested repository without a commit stops a plain `add`; everything else is taken then.
+    git -c core.safecrlf=false -c advice.addEmbeddedRepo=false add --all . >&2 ||
+        git -c core.safecrlf=false -c advice.addEmbeddedRepo=false add --all --ignore-errors . >&2 || :
+    git write-tree
+}
+new=$(write) || { mend; new=$(write); }
+echo "tree $new"
+[ "$new" != "$known" ] || exit 0
+
+# What is new: the files and folders that differ from the known tree, and the tree itself. The server
+# has the known tree; the sandbox may not, after a restore from nothing, and compares with the base then.
+git cat-file -e "$known" 2>/dev/null || known=$tree
+{
+    git diff-tree -r -t --no-renames --diff-filter=d --raw --no-abbrev "$known" "$new" |
+        sed -n -e '/^:[0-7]* 160000/d' -e 's/^:[0-7]* [0-7]* [0-9a-f]* \([0-9a-f]*\) .*/\1/p'
+    echo "$new"
+} |
+    git pack-objects --quiet --stdout --window=0
