@@ -24,7 +24,7 @@ A second Ctrl-C leaves at once.";
 
 /// Runs coding tasks on a Backspace server: one sentence in, one pull request out.
 #[derive(Debug, Parser)]
-#[command(name = "backspace", version, about, max_term_width = 110)]
+#[command(name = "backspace", version, max_term_width = 110)]
 #[command(after_help = EXIT_CODES, after_long_help = format!("{AFTER_HELP}\n\n{EXIT_CODES}"))]
 #[command(arg_required_else_help = true, propagate_version = true)]
 pub(crate) struct Cli {
@@ -42,23 +42,11 @@ pub(crate) struct Globals {
     /// `private` for a private one.
     #[arg(long, short = 's', global = true, env = "BACKSPACE_SERVER", value_name = "ADDRESS")]
     pub(crate) server: Option<String>,
-    /// Bearer token. Others on this machine can see it among the arguments: use the variable or a file.
-    #[arg(
-        long,
-        global = true,
-        env = "BACKSPACE_TOKEN",
-        hide_env_values = true,
-        value_name = "TOKEN"
-    )]
+    /// Bearer token. Others on this machine can see it among the arguments: use BACKSPACE_TOKEN or a file.
+    #[arg(long, global = true, value_name = "TOKEN")]
     pub(crate) token: Option<String>,
-    /// File with the bearer token, readable by you alone.
-    #[arg(
-        long,
-        global = true,
-        env = "BACKSPACE_TOKEN_FILE",
-        value_name = "FILE",
-        conflicts_with = "token"
-    )]
+    /// File with the bearer token, readable by you alone; BACKSPACE_TOKEN_FILE names one too.
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "token")]
     pub(crate) token_file: Option<PathBuf>,
     /// PEM file with certificates to trust beside the system's.
     #[arg(long, global = true, env = "BACKSPACE_CA", value_name = "FILE")]
@@ -67,7 +55,7 @@ pub(crate) struct Globals {
     #[arg(long, global = true)]
     pub(crate) allow_plaintext: bool,
     /// Configuration file, instead of $XDG_CONFIG_HOME/backspace/config.toml.
-    #[arg(long, global = true, env = "BACKSPACE_CONFIG", value_name = "FILE")]
+    #[arg(long, global = true, env = "BACKSPACE_CLI_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// `text` for people, `json` for scripts: one JSON object a line.
     #[arg(long, short = 'o', global = true, value_enum, default_value_t, value_name = "FORM")]

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 
 use crate::escape;
 use crate::exit::Exit;
@@ -31,6 +31,8 @@ const SHOWN_LOG_LINES: usize = 8;
 /// A running private server that this process owns.
 pub(crate) struct PrivateServer {
     child: Child,
+    /// Its end is the server's sign to stop. Held apart, since waiting for a child closes what it holds.
+    lifeline: Option<ChildStdin>,
     address: String,
     files: Files,
     _lock: File,
@@ -105,9 +107,11 @@ pub(crate) async fn start(program: &Path, folder: PathBuf, allow: Option<&Path>)
     let _ = std::fs::remove_file(files.ready());
     let (log, log_start) = open_log(&files)?;
     let mut child = spawn(program, &files, &roots, log)?;
+    let lifeline = child.stdin.take();
     match wait_until_ready(&mut child, &files).await {
         Ok(address) => Ok(Private::Owned(Box::new(PrivateServer {
             child,
+            lifeline,
             address,
             files,
             _lock: lock,
@@ -128,7 +132,7 @@ impl PrivateServer {
     /// Stops it, and waits until it is gone. Ctrl-C ends the waiting by killing it.
     pub(crate) async fn stop(mut self, patience: Patience) -> Result<(), Problem> {
         let _ = std::fs::remove_file(self.files.ready());
-        drop(self.child.stdin.take());
+        drop(self.lifeline.take());
         let pid = self
             .child
             .id()

@@ -1,7 +1,8 @@
 //! The server of one call: which it is, the connection to it, and its end if it is a private one.
 //!
-//! The order is: --server or its variable, the configuration file's default, a private server. A token
-//! given on the command line or by variable goes before that of the configuration file.
+//! The order is: --server or its variable, the configuration file's default, a private server. For the
+//! token it is: the command line, the configured server's own, the variables. A variable that was set for
+//! one server must not go to another that has a token of its own.
 
 use std::path::{Path, PathBuf};
 
@@ -80,10 +81,11 @@ impl Session {
         let settings = Settings::load(globals.config.as_deref(), &home)?;
         match choose(globals, &settings) {
             Choice::Configured { server, named_by } => {
-                let options = options(globals, &server)?;
+                let options = options(globals, &server, &TokenVariables::of_environment())?;
                 let client = Client::connect(&server.address, options).await?;
+                let by_variable = std::env::var("BACKSPACE_SERVER").is_ok_and(|variable| variable == named_by);
                 let invocation = match named_by.as_str() {
-                    "" => "backspace".to_owned(),
+                    name if name.is_empty() || by_variable => "backspace".to_owned(),
                     name => format!("backspace --server {}", crate::escape::line(name)),
                 };
                 Ok(Self {
@@ -180,7 +182,24 @@ fn choose(globals: &Globals, settings: &Settings) -> Choice {
     }
 }
 
-fn options(globals: &Globals, server: &Server) -> Result<Options, Problem> {
+/// The token in the environment. Given, so that tests need not change the environment.
+#[derive(Clone, Debug, Default)]
+struct TokenVariables {
+    token: Option<String>,
+    token_file: Option<PathBuf>,
+}
+
+impl TokenVariables {
+    fn of_environment() -> Self {
+        let set = |name| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
+        Self {
+            token: set("BACKSPACE_TOKEN"),
+            token_file: set("BACKSPACE_TOKEN_FILE").map(PathBuf::from),
+        }
+    }
+}
+
+fn options(globals: &Globals, server: &Server, variables: &TokenVariables) -> Result<Options, Problem> {
     let file = |path: &Path| {
         std::fs::read(path)
             .map_err(|error| Problem::new(Exit::Other, format!("cannot read {}: {error}", path.display())))
@@ -188,9 +207,13 @@ fn options(globals: &Globals, server: &Server) -> Result<Options, Problem> {
     let token = match (&globals.token, &globals.token_file, &server.token, &server.token_file) {
         (Some(token), ..) | (None, None, Some(token), _) => Some(token.clone()),
         (None, Some(path), ..) | (None, None, None, Some(path)) => Some(read_checked(path, Secrecy::Secret)?),
-        (None, None, None, None) => None,
+        (None, None, None, None) => match (&variables.token, &variables.token_file) {
+            (Some(token), _) => Some(token.clone()),
+            (None, Some(path)) => Some(read_checked(path, Secrecy::Secret)?),
+            (None, None) => None,
+        },
     };
-    // A variable that is set and empty is how a script says "none".
+    // An empty one is how a script says "none".
     let token = token
         .filter(|token| !token.trim().is_empty())
         .map(|token| Token::new(&token))
@@ -256,19 +279,26 @@ mod tests {
     }
 
     #[test]
-    fn a_token_on_the_command_line_goes_before_the_configured_one() {
-        let server: Server = toml::from_str("address = \"h:1\"\ntoken = \"configured\"").unwrap();
-        let token = |globals: &Globals| options(globals, &server).unwrap().token;
-        assert_eq!(token(&Globals::default()), Some(Token::new("configured").unwrap()));
-        let given = Globals {
-            token: Some("given".to_owned()),
+    fn the_token_is_the_one_typed_then_the_configured_one_then_the_variable() {
+        let configured: Server = toml::from_str("address = \"h:1\"\ntoken = \"configured\"").unwrap();
+        let bare: Server = toml::from_str("address = \"h:1\"").unwrap();
+        let variables = TokenVariables {
+            token: Some("variable".to_owned()),
+            token_file: None,
+        };
+        let typed = Globals {
+            token: Some("typed".to_owned()),
             ..Globals::default()
         };
-        assert_eq!(token(&given), Some(Token::new("given").unwrap()));
         let none = Globals {
             token: Some(String::new()),
             ..Globals::default()
         };
-        assert_eq!(token(&none), None);
+        let token = |globals: &Globals, server: &Server| options(globals, server, &variables).unwrap().token;
+        let some = |text: &str| Some(Token::new(text).unwrap());
+        assert_eq!(token(&typed, &configured), some("typed"));
+        assert_eq!(token(&Globals::default(), &configured), some("configured"));
+        assert_eq!(token(&Globals::default(), &bare), some("variable"));
+        assert_eq!(token(&none, &configured), None);
     }
 }

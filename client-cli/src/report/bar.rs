@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use crate::measure;
 use crate::paint::{Look, Paint};
 
 const WIDTH: usize = 20;
@@ -12,7 +11,7 @@ const WIDTH: usize = 20;
 pub(crate) fn bar(paint: Paint, percent: u32, doing: &str, elapsed: Duration, columns: usize) -> String {
     let filled = (percent.min(100) as usize * WIDTH) / 100;
     let (done, left) = ("█".repeat(filled), "░".repeat(WIDTH - filled));
-    let time = measure::span(Duration::from_secs(elapsed.as_secs()));
+    let time = format!("{}:{:02}", elapsed.as_secs() / 60, elapsed.as_secs() % 60);
     let fixed = WIDTH + format!("[] {percent:>3} %  {time}  ").chars().count();
     let doing = fit(doing, columns.saturating_sub(fixed + 1));
     if columns <= fixed {
@@ -54,9 +53,9 @@ mod tests {
     #[test]
     fn the_bar_fills_and_tells_step_and_time() {
         let line = bar(Paint::PLAIN, 45, "bash cargo test", Duration::from_millis(65_900), 80);
-        assert_eq!(line, "[█████████░░░░░░░░░░░]  45 %  1 min 5 s  bash cargo test");
+        assert_eq!(line, "[█████████░░░░░░░░░░░]  45 %  1:05  bash cargo test");
         let line = bar(Paint::PLAIN, 400, "", Duration::ZERO, 80);
-        assert_eq!(line, "[████████████████████] 400 %  0 ms  ");
+        assert_eq!(line, "[████████████████████] 400 %  0:00  ");
     }
 
     #[test]

@@ -259,18 +259,18 @@ fn on_a_terminal_progress_is_the_bar_alone() {
     assert_eq!(show(&mut report, vec![progress(45, "Cloning repository")]), "");
     assert_eq!(
         report.status(Duration::from_secs(5), 80),
-        "[█████████░░░░░░░░░░░]  45 %  5.0 s  Cloning repository"
+        "[█████████░░░░░░░░░░░]  45 %  0:05  Cloning repository"
     );
     let [started, ended] = call("c1", r#"{"command":"cargo test"}"#, Some(0), "bash");
     show(&mut report, vec![started]);
     assert_eq!(
         report.status(Duration::ZERO, 80),
-        "[█████████░░░░░░░░░░░]  45 %  0 ms  bash cargo test"
+        "[█████████░░░░░░░░░░░]  45 %  0:00  bash cargo test"
     );
     show(&mut report, vec![ended]);
     assert_eq!(
         report.status(Duration::ZERO, 80),
-        "[█████████░░░░░░░░░░░]  45 %  0 ms  Cloning repository"
+        "[█████████░░░░░░░░░░░]  45 %  0:00  Cloning repository"
     );
 }
 
