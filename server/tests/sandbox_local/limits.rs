@@ -133,3 +133,11 @@ async fn a_command_past_its_time_is_ended_with_all_it_started() {
     assert!(ended.duration < Duration::from_secs(20));
     sandbox.destroy().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_command_is_a_better_victim_than_the_supervisor() {
+    let local = Local::new();
+    let sandbox = local.sandbox().await;
+    assert_eq!(output(sandbox.as_ref(), "cat /proc/self/oom_score_adj").await, "1000\n");
+    sandbox.destroy().await.unwrap();
+}
