@@ -4,7 +4,10 @@
 //! different ways. Run by an ordinary user, only that half runs.
 
 #![expect(unreachable_pub, reason = "the fixture is written as if it were a crate of its own")]
-#![expect(clippy::unwrap_used, reason = "all of this is tests, not only what carries the attribute")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "all of this is tests, not only what carries the attribute"
+)]
 
 #[path = "sandbox_local/fixture.rs"]
 mod fixture;

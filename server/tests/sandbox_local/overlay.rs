@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use backspace_server::sandbox::{SandboxError, SandboxProvider as _, SandboxSpec};
+use backspace_server::sandbox::{SandboxProvider as _, SandboxSpec};
 
 use crate::fixture::{Local, output, provider, spec};
 
@@ -19,19 +19,7 @@ async fn a_checkout_is_the_start_of_the_work_tree_and_stays_as_it_was() {
         checkout: Some(checkout.path().into()),
         ..spec()
     };
-    let sandbox = match local.provider.create(spec.clone()).await {
-        Ok(sandbox) => sandbox,
-        // A kernel or file system without it: the caller falls back, and nothing may be left.
-        Err(error) => {
-            assert!(matches!(
-                error,
-                SandboxError::Unsupported { .. } | SandboxError::Unavailable { .. }
-            ));
-            assert!(error.to_string().contains("overlay"), "{error}");
-            assert_eq!(local.leftovers(), Vec::<String>::new());
-            return;
-        }
-    };
+    let sandbox = local.provider.create(spec.clone()).await.unwrap();
     let work = "cat file && echo new > file && rm -r folder && echo made > fresh && stat -c %u file";
     assert_eq!(output(sandbox.as_ref(), work).await, "old\n1000\n");
     assert_eq!(fs::read_to_string(checkout.path().join("file")).unwrap(), "old\n");
@@ -57,9 +45,19 @@ async fn the_layers_cannot_be_reached_beside_the_work_tree() {
         checkout: Some(checkout.path().into()),
         ..spec()
     };
-    let Ok(sandbox) = local.provider.create(spec).await else {
-        return;
-    };
+    let sandbox = local.provider.create(spec).await.unwrap();
     assert_eq!(output(sandbox.as_ref(), "ls /.backspace").await, "spill\n");
     sandbox.destroy().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_checkout_that_is_not_there_is_an_error_and_leaves_nothing() {
+    let local = Local::new();
+    let spec = SandboxSpec {
+        checkout: Some("/nonexistent".into()),
+        ..spec()
+    };
+    let error = local.provider.create(spec).await.err().unwrap();
+    assert!(error.to_string().contains("/nonexistent"), "{error}");
+    assert_eq!(local.leftovers(), Vec::<String>::new());
 }
