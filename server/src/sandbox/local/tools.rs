@@ -168,7 +168,9 @@ impl Tools {
                 found.environment.push((variable.into(), folder.into()));
             }
         }
-        found.hidden = roots.iter().flat_map(|root| credentials_below(root)).collect();
+        let settings = ["/usr/etc", "/usr/local/etc"].map(PathBuf::from);
+        let suspects = roots.iter().chain(&settings);
+        found.hidden = suspects.flat_map(|root| credentials_below(root)).collect();
         found.shown.extend(roots);
         let path: Vec<_> = programs
             .iter()
@@ -290,7 +292,12 @@ mod tests {
             [&home.path().join(".cargo/bin"), &home.path().join(".nvm/versions")]
         );
         assert!(!below_home.iter().any(|shown| cargo_secret.starts_with(shown)));
-        assert_eq!(tools.hidden, [npm_secret]);
+        let hidden: Vec<_> = tools
+            .hidden
+            .iter()
+            .filter(|path| path.starts_with(home.path()))
+            .collect();
+        assert_eq!(hidden, [&npm_secret]);
 
         let path = &tools.environment.iter().find(|(name, _)| name == "PATH").unwrap().1;
         let first: Vec<_> = path.split(':').take(3).map(PathBuf::from).collect();
@@ -323,6 +330,10 @@ mod tests {
                 .iter()
                 .any(|above| path.starts_with(above) || path.to_string_lossy().starts_with(above))
         }));
-        assert!(tools.hidden.is_empty());
+        assert!(
+            tools.hidden.iter().all(|path| path.starts_with("/usr")),
+            "{:?}",
+            tools.hidden
+        );
     }
 }
