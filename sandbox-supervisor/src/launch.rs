@@ -15,6 +15,8 @@ use sandbox_supervisor::supervisor::{self, SupervisorConfig};
 
 use self::system::Forked;
 
+mod devices;
+mod disk;
 mod identity;
 mod limits;
 mod overlay;
@@ -48,12 +50,26 @@ fn launch() -> Result<i32, LaunchFault> {
     let plan = &prepared.plan;
     // Root may read what its mapped user may not, and must open it before; a user gets the right by the namespaces.
     let trees = match plan.identity {
-        Identity::Mapped { .. } => {
+        Identity::Mapped { command_id } => {
+            if let Some(image) = &plan.disk_image {
+                disk::cover(image, command_id, plan)?;
+            }
             let trees = tree::open(plan)?;
+            if let Some(image) = &plan.disk_image {
+                disk::uncover(image)?;
+            }
             identity::enter(plan.identity)?;
             trees
         }
         Identity::Own => {
+            if plan.disk_image.is_some() {
+                let error = io::Error::from_raw_os_error(libc::EPERM);
+                return Err(LaunchFault::new(
+                    Layer::Disk,
+                    "mount an image as an ordinary user",
+                    &error,
+                ));
+            }
             identity::enter(plan.identity)?;
             tree::open(plan)?
         }
@@ -180,7 +196,7 @@ fn become_first_process(prepared: Prepared, holder_lives: BorrowedFd<'_>) -> Res
     system::pivot_to_working_folder().map_err(fault(Layer::Root, "pivot_root"))?;
     system::make_root_read_only().map_err(fault(Layer::Root, "make / read-only"))?;
     system::set_host_name(&plan.host_name).map_err(fault(Layer::Network, "set the host name"))?;
-    system::bring_loopback_up().map_err(fault(Layer::Network, "bring loopback up"))?;
+    devices::bring_loopback_up().map_err(fault(Layer::Network, "bring loopback up"))?;
     limits::apply(&plan.limits)?;
     for number in [0, 1] {
         system::replace_descriptor(prepared.nothing.as_fd(), number)

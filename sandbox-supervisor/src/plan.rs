@@ -29,6 +29,9 @@ pub struct LaunchPlan {
     pub identity: Identity,
     /// Name of the host inside.
     pub host_name: String,
+    /// Image of a file system that is mounted over its own folder first, by root only. The work tree's
+    /// and the spill's folders are then in it, and made there when missing.
+    pub disk_image: Option<PathBuf>,
     /// What the work tree is made of.
     pub work_tree: WorkTree,
     /// Folder for long outputs.
@@ -146,6 +149,9 @@ pub enum Layer {
     /// The mount tree.
     #[error("mount tree")]
     MountTree,
+    /// The image with the sandbox's folders.
+    #[error("disk image")]
+    Disk,
     /// The overlay over a checkout.
     #[error("overlay")]
     Overlay,
@@ -209,6 +215,7 @@ mod tests {
             oom_counter: None,
             identity: Identity::Mapped { command_id: 200_000 },
             host_name: "sandbox".into(),
+            disk_image: None,
             work_tree: WorkTree::Folder {
                 path: "/state/work".into(),
             },

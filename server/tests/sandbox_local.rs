@@ -9,6 +9,8 @@
     reason = "all of this is tests, not only what carries the attribute"
 )]
 
+#[path = "sandbox_local/disk.rs"]
+mod disk;
 #[path = "sandbox_local/fixture.rs"]
 mod fixture;
 #[path = "sandbox_local/isolation.rs"]

@@ -13,6 +13,7 @@ const OPEN_TREE_CLONE: c_uint = 1;
 const OPEN_TREE_CLOEXEC: c_uint = libc::O_CLOEXEC as c_uint;
 const MOVE_MOUNT_F_EMPTY_PATH: c_uint = 0x4;
 const FSOPEN_CLOEXEC: c_uint = 1;
+const FSCONFIG_SET_FLAG: c_uint = 0;
 const FSCONFIG_SET_STRING: c_uint = 1;
 const FSCONFIG_CMD_CREATE: c_uint = 6;
 const FSMOUNT_CLOEXEC: c_uint = 1;
@@ -23,6 +24,7 @@ pub(crate) mod attribute {
     pub(crate) const NO_SUID: u64 = 0x2;
     pub(crate) const NO_DEVICES: u64 = 0x4;
     pub(crate) const NO_EXEC: u64 = 0x8;
+    pub(crate) const NO_ACCESS_TIME: u64 = 0x10;
     pub(crate) const ID_MAP: u64 = 0x0010_0000;
 }
 
@@ -42,14 +44,14 @@ pub(crate) enum Forked {
     Parent(libc::pid_t),
 }
 
-fn check(result: libc::c_long) -> io::Result<libc::c_long> {
+pub(crate) fn check(result: libc::c_long) -> io::Result<libc::c_long> {
     if result < 0 {
         return Err(io::Error::last_os_error());
     }
     Ok(result)
 }
 
-fn owned(result: libc::c_long) -> io::Result<OwnedFd> {
+pub(crate) fn owned(result: libc::c_long) -> io::Result<OwnedFd> {
     let number = c_int::try_from(check(result)?).map_err(io::Error::other)?;
     // SAFETY: the kernel has just given this descriptor to this call alone.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
@@ -136,20 +138,25 @@ pub(crate) fn move_mount(tree: BorrowedFd<'_>, target: &Path) -> io::Result<()> 
     .map(drop)
 }
 
-/// Makes a file system that is mounted nowhere yet.
+/// Makes a file system that is mounted nowhere yet. An option with an empty value is a flag.
 pub(crate) fn new_mount(kind: &CStr, options: &[(&CStr, String)], attributes: u64) -> io::Result<OwnedFd> {
     // SAFETY: the name is a live C string.
     let context = owned(unsafe { libc::syscall(libc::SYS_fsopen, kind.as_ptr(), FSOPEN_CLOEXEC) })?;
     for (key, value) in options {
         let value = CString::new(value.as_str()).map_err(io::Error::other)?;
-        // SAFETY: key and value are live C strings, as this command wants.
+        let (command, pointer) = if value.is_empty() {
+            (FSCONFIG_SET_FLAG, std::ptr::null())
+        } else {
+            (FSCONFIG_SET_STRING, value.as_ptr())
+        };
+        // SAFETY: key and value are live C strings, as the one command wants; the other wants no value.
         check(unsafe {
             libc::syscall(
                 libc::SYS_fsconfig,
                 context.as_raw_fd(),
-                FSCONFIG_SET_STRING,
+                command,
                 key.as_ptr(),
-                value.as_ptr(),
+                pointer,
                 0,
             )
         })?;
@@ -372,21 +379,4 @@ pub(crate) fn limit(resource: libc::__rlimit_resource_t, value: u64) -> io::Resu
         libc::setrlimit(resource, &raw const limit)
     }))
     .map(drop)
-}
-
-/// Brings the loopback interface up.
-pub(crate) fn bring_loopback_up() -> io::Result<()> {
-    // SAFETY: takes numbers only.
-    let socket = owned(libc::c_long::from(unsafe {
-        libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0)
-    }))?;
-    // SAFETY: an all-zero request is valid.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    for (place, byte) in request.ifr_name.iter_mut().zip(*b"lo") {
-        *place = byte.cast_signed();
-    }
-    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
-    // SAFETY: the request is live and has the name and the flags that this call reads.
-    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };
-    check(libc::c_long::from(result)).map(drop)
 }

@@ -15,12 +15,14 @@ use crate::jobs::Jobs;
 use crate::task::id::SandboxId;
 
 use self::cgroups::Cgroups;
+use self::disk::Templates;
 use self::folder::Folders;
 use self::host_ids::HostIds;
 use self::running::Maker;
 use self::tools::Tools;
 
 mod cgroups;
+mod disk;
 mod fault;
 mod folder;
 mod host_ids;
@@ -46,6 +48,19 @@ pub struct LocalConfig {
     pub first_host_id: u32,
     /// Root of the cgroup hierarchies.
     pub cgroup_root: PathBuf,
+    /// How the work tree's growth is limited.
+    pub disk: DiskLimit,
+}
+
+/// How the growth of a work tree is limited.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DiskLimit {
+    /// Only single files are: the default, because it costs nothing and needs no right.
+    #[default]
+    Files,
+    /// Each sandbox has a file system in an image of that size. Needs root, loop devices and `mkfs.ext4`, and
+    /// makes each sandbox some ten milliseconds later.
+    Image,
 }
 
 impl LocalConfig {
@@ -58,6 +73,7 @@ impl LocalConfig {
             extra_paths: Vec::new(),
             first_host_id: 200_000,
             cgroup_root: "/sys/fs/cgroup".into(),
+            disk: DiskLimit::default(),
         }
     }
 }
@@ -90,6 +106,7 @@ impl LocalProvider {
             supervisor: config.supervisor,
             jobs: jobs.clone(),
             live: Arc::default(),
+            templates: (config.disk == DiskLimit::Image).then(|| Templates::new(&config.state_folder)),
             folders,
             host_ids,
         };

@@ -91,6 +91,18 @@ async fn entering_again_first_waits_for_the_death_of_what_ran() {
 }
 
 #[tokio::test]
+async fn a_sandbox_ends_at_its_deadline() {
+    let local = Local::new();
+    let mut spec = spec();
+    spec.deadline = Duration::from_millis(500);
+    let sandbox = local.provider.create(spec).await.unwrap();
+    let ended = sandbox.exec(ExecSpec::shell("sleep 50", MINUTE), None).await;
+    assert!(matches!(ended, Err(SandboxError::Lost { .. })), "{ended:?}");
+    sandbox.destroy().await.unwrap();
+    assert_eq!(local.leftovers(), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn a_sweep_removes_what_is_not_kept_and_not_alive() {
     let local = Local::new();
     let (left, kept) = (local.sandbox().await, local.sandbox().await);
@@ -180,6 +192,7 @@ fn plan(folder: &Path) -> LaunchPlan {
             Identity::Own
         },
         host_name: "sandbox".into(),
+        disk_image: None,
         work_tree: WorkTree::Folder {
             path: folder.join("work"),
         },

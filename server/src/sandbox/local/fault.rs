@@ -19,6 +19,7 @@ use crate::jobs::Jobs;
 const TAIL_BYTES: usize = 16 << 10;
 const READ_DEADLINE: Duration = Duration::from_secs(2);
 const EPERM: i32 = 1;
+const ENOENT: i32 = 2;
 const EACCES: i32 = 13;
 const EINVAL: i32 = 22;
 const ENOSPC: i32 = 28;
@@ -93,7 +94,9 @@ impl Machine {
     fn remedy(&self, fault: &LaunchFault) -> Option<String> {
         let refused = [EPERM, EACCES].contains(&fault.errno);
         let namespaces = [Layer::Namespaces, Layer::UserMap].contains(&fault.layer);
-        let remedy = if namespaces && self.no_user_namespaces {
+        let remedy = if fault.layer == Layer::Disk && (refused || fault.errno == ENOENT) {
+            "only root with loop devices can limit the disk as a whole; limit files only"
+        } else if namespaces && self.no_user_namespaces {
             "user namespaces are off; run: sysctl user.max_user_namespaces=10000"
         } else if namespaces && fault.errno == ENOSPC {
             "the limit of namespaces is reached; raise sysctl user.max_*_namespaces, or run fewer tasks"

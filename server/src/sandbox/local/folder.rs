@@ -1,4 +1,5 @@
-//! The folder of each sandbox: `<state>/sandboxes/<id>/{work | overlay/upper, overlay/scratch; spill; lock}`.
+//! The folder of each sandbox: `<state>/sandboxes/<id>/{work | overlay/upper, overlay/scratch; spill; lock}`;
+//! with a disk limit all but the lock are in `disk.ext4` there.
 //!
 //! What lies in `work` was written by untrusted commands. The host makes, renames and removes these
 //! folders and never opens anything in them. A folder is renamed before it is removed, so that a crash
@@ -16,6 +17,7 @@ use super::super::SandboxError;
 use crate::task::id::SandboxId;
 
 const GONE: &str = "gone";
+const IMAGE: &str = "disk.ext4";
 
 /// How long what a lock says is alive may take to die.
 const LOCK_DEADLINE: Duration = Duration::from_secs(10);
@@ -25,6 +27,15 @@ const LOCK_INTERVAL: Duration = Duration::from_millis(5);
 #[derive(Clone, Debug)]
 pub(super) struct Folders {
     root: PathBuf,
+}
+
+/// Where a sandbox's folders are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Storage {
+    /// In its folder.
+    Folders,
+    /// In an image in its folder.
+    Image,
 }
 
 /// One sandbox's folder.
@@ -83,7 +94,7 @@ impl Folders {
 
 impl Folder {
     /// Makes the folder for a sandbox without a checkout, or with one.
-    pub(super) fn make(&self, command_id: Option<u32>, checkout: Option<&Path>) -> io::Result<()> {
+    pub(super) fn make(&self, command_id: Option<u32>, checkout: Option<&Path>, storage: Storage) -> io::Result<()> {
         let private = |path: &Path| fs::DirBuilder::new().mode(0o700).create(path);
         private(&self.path)?;
         let mine = |name: &str, mode: u32, owner: Option<u32>| {
@@ -92,13 +103,19 @@ impl Folder {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
             owner.map_or(Ok(()), |owner| chown(&path, Some(owner), Some(owner)))
         };
-        mine("spill", 0o755, command_id.map(|id| id + 1))?;
         if let Some(checkout) = checkout {
+            std::os::unix::fs::symlink(checkout, self.path.join("checkout"))?;
+        }
+        if storage == Storage::Image {
+            // The launcher makes the folders in it.
+            return Ok(());
+        }
+        mine("spill", 0o755, command_id.map(|id| id + 1))?;
+        if checkout.is_some() {
             // The overlay is mounted by the supervisor's user, who must get to its layers.
             mine("overlay", 0o755, command_id.map(|id| id + 1))?;
             mine("overlay/upper", 0o755, command_id)?;
-            mine("overlay/scratch", 0o700, command_id.map(|id| id + 1))?;
-            std::os::unix::fs::symlink(checkout, self.path.join("checkout"))
+            mine("overlay/scratch", 0o700, command_id.map(|id| id + 1))
         } else {
             mine("work", 0o755, command_id)
         }
@@ -106,17 +123,33 @@ impl Folder {
 
     /// Tells whether a work tree is there.
     pub(super) fn has_work_tree(&self) -> bool {
-        self.work().is_dir() || self.upper().is_dir()
+        self.image().is_some() || self.work().is_dir() || self.upper().is_dir()
     }
 
     /// Returns the host id that the commands ran as.
     pub(super) fn command_id(&self) -> io::Result<u32> {
-        let top = if self.upper().is_dir() {
+        let tree = if self.upper().is_dir() {
             self.upper()
         } else {
             self.work()
         };
+        let top = self.image().unwrap_or(tree);
         fs::symlink_metadata(top).map(|metadata| metadata.uid())
+    }
+
+    /// Gives the image its owner, who is the record of the sandbox's host ids; nobody opens it as that.
+    pub(super) fn own_image(&self, command_id: Option<u32>) -> io::Result<()> {
+        chown(self.path.join(IMAGE), command_id, command_id)
+    }
+
+    /// Returns where the image of this sandbox is to be.
+    pub(super) fn image_place(&self) -> PathBuf {
+        self.path.join(IMAGE)
+    }
+
+    /// Returns the image with the work tree, if it is in one.
+    pub(super) fn image(&self) -> Option<PathBuf> {
+        Some(self.image_place()).filter(|path| path.is_file())
     }
 
     /// Returns the checkout under the work tree.
@@ -154,6 +187,8 @@ impl Folder {
             while let Err(fs::TryLockError::WouldBlock) = lock.try_lock() {
                 tokio::time::sleep(LOCK_INTERVAL).await;
             }
+            // Not left to the close: a process that is being started beside this may hold a copy until its exec.
+            let _ = lock.unlock();
         };
         tokio::time::timeout(LOCK_DEADLINE, freed)
             .await

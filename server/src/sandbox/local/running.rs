@@ -13,12 +13,14 @@ use async_trait::async_trait;
 use sandbox_supervisor::plan::{Identity, LaunchLimits, LaunchPlan, WorkTree};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio_util::sync::CancellationToken;
 
 use super::super::supervised::{Entry, Lifecycle, Session, SupervisedSandbox};
 use super::super::{Sandbox, SandboxError, SandboxLimits, SandboxSpec};
 use super::cgroups::{Cgroups, SandboxCgroups};
+use super::disk::Templates;
 use super::fault::{self, StderrTail};
-use super::folder::{Folder, Folders};
+use super::folder::{Folder, Folders, Storage};
 use super::host_ids::{HostIdPair, HostIds};
 use super::tools::Tools;
 use crate::jobs::Jobs;
@@ -49,6 +51,8 @@ pub(super) struct Maker {
     pub(super) host_ids: HostIds,
     pub(super) cgroups: Cgroups,
     pub(super) tools: Tools,
+    /// Where each sandbox gets an image of its own.
+    pub(super) templates: Option<Templates>,
     pub(super) jobs: Jobs,
     pub(super) live: Arc<Mutex<HashSet<SandboxId>>>,
 }
@@ -68,7 +72,8 @@ impl Maker {
     ) -> Result<Arc<SupervisedSandbox>, SandboxError> {
         let host_ids = self.host_ids.take()?;
         let folder = self.folders.of(spec.id);
-        let made = folder.make(host_ids.command_id(), spec.checkout.as_deref());
+        let storage = self.templates.as_ref().map_or(Storage::Folders, |_| Storage::Image);
+        let made = folder.make(host_ids.command_id(), spec.checkout.as_deref(), storage);
         if let Err(error) = made {
             // A folder that was there before is another sandbox's, and not removed.
             if error.kind() != std::io::ErrorKind::AlreadyExists {
@@ -79,7 +84,7 @@ impl Maker {
             });
         }
         let life = self.life(spec.id, folder, host_ids);
-        match self.start(&spec, &life, probe).await {
+        match self.store_and_start(&spec, &life, probe).await {
             Ok(sandbox) => Ok(sandbox),
             Err(error) => {
                 life.destroy().await?;
@@ -144,7 +149,42 @@ impl Maker {
             host_ids: Mutex::new(Some(host_ids)),
             process: tokio::sync::Mutex::default(),
             live: Arc::clone(&self.live),
+            over: CancellationToken::new(),
         })
+    }
+
+    /// Ends the sandbox at its deadline, should nobody have done so before.
+    fn watch_deadline(&self, life: &Arc<Life>, deadline: Duration) {
+        let (life, over, stop) = (Arc::downgrade(life), life.over.clone(), self.jobs.child_token());
+        self.jobs.spawn("sandbox deadline", async move {
+            tokio::select! {
+                () = over.cancelled() => {}
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(deadline) => {
+                    if let Some(life) = life.upgrade() {
+                        tracing::warn!(sandbox.id = %life.id, "the sandbox is ended at its deadline");
+                        life.kill_process().await;
+                    }
+                }
+            }
+        });
+    }
+
+    async fn store_and_start(
+        &self,
+        spec: &SandboxSpec,
+        life: &Arc<Life>,
+        probe: Probe,
+    ) -> Result<Arc<SupervisedSandbox>, SandboxError> {
+        if let Some(templates) = &self.templates {
+            let image = life.folder.image_place();
+            templates.make(spec.limits.disk_bytes, &image).await?;
+            let owned = life.folder.own_image(life.command_id);
+            owned.map_err(|error| SandboxError::Unavailable {
+                message: format!("give {} its owner: {error}", image.display()),
+            })?;
+        }
+        self.start(spec, life, probe).await
     }
 
     async fn start(
@@ -165,7 +205,10 @@ impl Maker {
         let entered =
             SupervisedSandbox::enter(&self.jobs, Session::new(spec, Entry::Fresh), output, input, lifecycle).await;
         match entered {
-            Ok(sandbox) => Ok(sandbox),
+            Ok(sandbox) => {
+                self.watch_deadline(life, spec.deadline);
+                Ok(sandbox)
+            }
             // The launcher's own words say more than the end of its stream.
             Err(error) => {
                 life.end_process().await;
@@ -220,6 +263,7 @@ impl Maker {
                 .command_id
                 .map_or(Identity::Own, |command_id| Identity::Mapped { command_id }),
             host_name: "sandbox".into(),
+            disk_image: folder.image(),
             work_tree,
             spill: folder.spill(),
             objects: spec.objects.clone(),
@@ -254,6 +298,8 @@ struct Life {
     host_ids: Mutex<Option<HostIdPair>>,
     process: tokio::sync::Mutex<Option<Child>>,
     live: Arc<Mutex<HashSet<SandboxId>>>,
+    /// Cancelled when it was left or removed.
+    over: CancellationToken,
 }
 
 impl Life {
@@ -268,13 +314,25 @@ impl Life {
         };
         if tokio::time::timeout(END_DEADLINE, child.wait()).await.is_err() {
             tracing::warn!(sandbox.id = %self.id, "the sandbox did not end with its stream and is killed");
-            if let Err(error) = child.kill().await {
-                tracing::warn!(sandbox.id = %self.id, %error, "the launcher could not be killed");
-            }
+            self.kill(&mut child).await;
+        }
+    }
+
+    /// Kills the launcher, and with it all that it holds.
+    async fn kill_process(&self) {
+        if let Some(child) = self.process.lock().await.as_mut() {
+            self.kill(child).await;
+        }
+    }
+
+    async fn kill(&self, child: &mut Child) {
+        if let Err(error) = child.kill().await {
+            tracing::warn!(sandbox.id = %self.id, %error, "the launcher could not be killed");
         }
     }
 
     fn forget(&self) -> Option<HostIdPair> {
+        self.over.cancel();
         self.live
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -168,10 +168,14 @@ fn capabilities(maker: &Maker, mut enforced: Vec<String>) -> Capabilities {
     if !limited.contains(&"cpu") {
         not_enforced.push("no CPU limit: no cpu cgroup can be made here".to_owned());
     }
-    not_enforced.push(
-        "no disk limit on the work tree as a whole: it is a folder of this machine, and only each file is limited"
-            .into(),
-    );
+    if maker.templates.is_some() {
+        enforced.push("disk".into());
+    } else {
+        not_enforced.push(
+            "no disk limit on the work tree as a whole: it is a folder of this machine, and only each file is limited"
+                .to_owned(),
+        );
+    }
     if !maker.host_ids.are_mapped() {
         not_enforced.push(
             "commands run as the server's own user on the host; process namespace, mount tree and seccomp keep them in"

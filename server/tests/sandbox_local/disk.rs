@@ -1,0 +1,79 @@
+//! The disk limit: an image for each sandbox, which only root can mount.
+
+use std::fs;
+use std::path::Path;
+
+use backspace_server::jobs::Jobs;
+use backspace_server::sandbox::local::{DiskLimit, LocalProvider};
+use backspace_server::sandbox::{SandboxError, SandboxLimits, SandboxProvider as _, SandboxSpec};
+
+use crate::fixture::{Local, config, is_root, outcome, output, spec};
+
+fn provider_with_images(state: &Path) -> LocalProvider {
+    let mut config = config(state);
+    config.disk = DiskLimit::Image;
+    LocalProvider::new(config, Jobs::new()).unwrap()
+}
+
+fn small_disk() -> SandboxSpec {
+    SandboxSpec {
+        limits: SandboxLimits {
+            disk_bytes: 64 << 20,
+            ..SandboxLimits::default()
+        },
+        ..spec()
+    }
+}
+
+#[tokio::test]
+async fn a_work_tree_in_an_image_is_full_at_its_size_and_survives_its_supervisor() {
+    let local = Local::new();
+    let provider = provider_with_images(local.state.path());
+    if !is_root() {
+        let refused = provider.create(small_disk()).await.err().unwrap();
+        assert!(matches!(refused, SandboxError::Unsupported { .. }), "{refused}");
+        assert_eq!(local.leftovers(), Vec::<String>::new());
+        return;
+    }
+    let spec = small_disk();
+    let sandbox = provider.create(spec.clone()).await.unwrap();
+    output(sandbox.as_ref(), "head -c 20000000 /dev/zero > one && echo kept > file").await;
+    // More files, each below the limit of a single one.
+    let (status, text) = outcome(sandbox.as_ref(), "head -c 30000000 /dev/zero > two && cat two > three").await;
+    assert!(status != Some(0) && text.contains("No space left"), "{text}");
+
+    sandbox.detach().await;
+    let restarted = provider_with_images(local.state.path());
+    let again = restarted.reattach(spec).await.unwrap().unwrap();
+    assert_eq!(
+        output(again.as_ref(), "cat file; id -u; stat -c %u file").await,
+        "kept\n1000\n1000\n"
+    );
+    let image = local.state.path().join("sandboxes").join(again.id().to_string());
+    assert!(in_use(&image), "the control: a living sandbox has a loop device");
+    again.destroy().await.unwrap();
+    assert_eq!(local.leftovers(), Vec::<String>::new());
+    assert!(!in_use(&image));
+}
+
+#[tokio::test]
+async fn the_self_test_holds_in_an_image() {
+    if !is_root() {
+        println!("not root: only root can mount an image");
+        return;
+    }
+    let local = Local::new();
+    let found = provider_with_images(local.state.path()).self_test().await.unwrap();
+    assert!(found.enforced.iter().any(|name| name == "disk"), "{found:?}");
+    assert_eq!(local.leftovers(), Vec::<String>::new());
+}
+
+fn in_use(folder: &Path) -> bool {
+    let folder = fs::canonicalize(folder.parent().unwrap())
+        .unwrap()
+        .join(folder.file_name().unwrap());
+    let devices = fs::read_dir("/sys/block").unwrap();
+    devices
+        .filter_map(|device| fs::read_to_string(device.unwrap().path().join("loop/backing_file")).ok())
+        .any(|file| Path::new(file.trim_end()).starts_with(&folder))
+}
