@@ -6,6 +6,10 @@
 mod conformance;
 #[path = "git/fixture.rs"]
 mod fixture;
+#[path = "git/http.rs"]
+mod http;
+#[path = "git/http_server.rs"]
+mod http_server;
 #[path = "git/local_forge.rs"]
 mod local_forge;
 #[path = "git/mirror.rs"]
