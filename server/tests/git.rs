@@ -14,6 +14,8 @@ mod http_server;
 mod local_forge;
 #[path = "git/mirror.rs"]
 mod mirror;
+#[path = "git/names.rs"]
+mod names;
 #[path = "git/policy.rs"]
 mod policy;
 #[path = "git/publication.rs"]
