@@ -2,10 +2,14 @@
 
 #![expect(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used, reason = "tests")]
 
+#[path = "git/bench.rs"]
+mod bench;
 #[path = "conformance/forge.rs"]
 mod conformance;
 #[path = "git/fixture.rs"]
 mod fixture;
+#[path = "git/hostile.rs"]
+mod hostile;
 #[path = "git/http.rs"]
 mod http;
 #[path = "git/http_server.rs"]
