@@ -221,6 +221,10 @@ fn models(config: &Config) -> Result<Models, Vec<String>> {
             provider.base_url.get_or_insert_with(|| base_url.clone());
         }
     }
+    let faults = models.read_keys(&|name: &str| std::env::var(name).ok());
+    if !faults.is_empty() {
+        return Err(faults);
+    }
     Models::new(models)
 }
 

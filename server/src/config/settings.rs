@@ -571,7 +571,11 @@ mod tests {
     #[test]
     fn the_reference_in_the_documentation_is_the_table() {
         let written = include_str!("../../../docs/configuration.md");
-        assert_eq!(written, reference(), "run: backspace-server settings > docs/configuration.md");
+        assert_eq!(
+            written,
+            reference(),
+            "run: backspace-server settings > docs/configuration.md"
+        );
     }
 
     #[test]
