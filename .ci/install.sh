@@ -19,5 +19,5 @@ if [ -n "$packages" ]; then
     apt-get install -y -qq $packages
 fi
 go_tool() { command -v "$1" >/dev/null 2>&1 || go install "$2"; }
-go_tool buf github.com/bufbuild/buf/cmd/buf@v1.57.0
-go_tool grpcurl github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3
+go_tool buf github.com/bufbuild/buf/cmd/buf@v1.75.0
+go_tool grpcurl github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4

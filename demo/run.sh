@@ -65,7 +65,7 @@ has '"verificationFinished".*"verdict":"VERDICT_PASSED"' "no green test on the c
 has '"pullRequestOpened"' "no pull request was opened"
 has '"taskFinished".*"STATE_SUCCEEDED"' "the task did not end as succeeded"
 grep '^+.*Good day' "$work/diff" >/dev/null || fail "the diff does not have the change"
-branch=$(git --git-dir "$work/repositories/greeter.git" for-each-ref --format '%(refname:short)' 'refs/heads/backspace*')
+branch=$(git --git-dir "$work/repositories/greeter.git" for-each-ref --format '%(refname:short)' refs/heads/backspace 'refs/heads/backspace-*')
 [ -n "$branch" ] || fail "no branch was pushed"
 git --git-dir "$work/repositories/greeter.git" log --oneline "main..$branch"
 

@@ -18,6 +18,7 @@ use crate::config::{Config, ProviderSettings, SandboxChoice};
 use crate::forge::Forge;
 use crate::forge::git::{GitConfig, GitStore};
 use crate::forge::local::{LocalForge, LocalForgeConfig};
+use crate::forge::policy::{Policy, PolicyConfig};
 use crate::jobs::Jobs;
 use crate::model::catalog::{Models, ModelsConfig, ProviderConfig};
 use crate::orchestrator::{Orchestrator, OrchestratorConfig, Parts, SandboxBackendInfo, ServerInfo};
@@ -76,11 +77,19 @@ impl App {
         let found = find(&config, &jobs).await;
         let mut faults = found.as_ref().err().cloned().unwrap_or_default();
         faults.extend(api_config(&config).validate());
+        let policy_config = PolicyConfig {
+            protected_paths: config.protected_paths.clone(),
+            ..PolicyConfig::default()
+        };
+        let diff_policy = Policy::new(policy_config, Arc::clone(&redactor));
+        if let Err(error) = &diff_policy {
+            faults.push(format!("BACKSPACE_PROTECTED_PATHS: {error}"));
+        }
         let store = SqliteStore::open(&config.data_folder, jobs.clone());
         if let Err(error) = &store {
             faults.push(format!("{:#}", anyhow::Error::msg(chain(error))));
         }
-        let (Ok(found), Ok(store), true) = (found, store, faults.is_empty()) else {
+        let (Ok(found), Ok(store), Ok(diff_policy), true) = (found, store, diff_policy, faults.is_empty()) else {
             return Err(BuildError::Faults(faults));
         };
         let store = Arc::new(store);
@@ -88,6 +97,7 @@ impl App {
         let parts = Parts {
             store: Arc::clone(&store) as Arc<dyn TaskStore>,
             feed: Feed::new(),
+            diff_policy,
             policy: spec_policy(&config, &found.models),
             info: server_info(&config, &found, &forges),
             sandboxes: found.sandboxes,
@@ -210,6 +220,10 @@ fn models(config: &Config) -> Result<Models, Vec<String>> {
             provider.api_key = Some(key.clone());
             provider.base_url.get_or_insert_with(|| base_url.clone());
         }
+    }
+    let faults = models.read_keys(&|name: &str| std::env::var(name).ok());
+    if !faults.is_empty() {
+        return Err(faults);
     }
     Models::new(models)
 }

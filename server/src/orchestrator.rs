@@ -244,7 +244,6 @@ impl Orchestrator {
         };
         match self.parts.store.submit(task, self.parts.config.queue_limits()).await? {
             Submission::Created(record) => {
-                tracing::info!(task.id = %record.id, principal.id = %record.principal, forge.repo = %record.spec.repository, "task accepted");
                 self.scheduler.wake();
                 Ok(record)
             }

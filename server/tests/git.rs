@@ -2,14 +2,24 @@
 
 #![expect(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used, reason = "tests")]
 
+#[path = "git/bench.rs"]
+mod bench;
 #[path = "conformance/forge.rs"]
 mod conformance;
 #[path = "git/fixture.rs"]
 mod fixture;
+#[path = "git/hostile.rs"]
+mod hostile;
+#[path = "git/http.rs"]
+mod http;
+#[path = "git/http_server.rs"]
+mod http_server;
 #[path = "git/local_forge.rs"]
 mod local_forge;
 #[path = "git/mirror.rs"]
 mod mirror;
+#[path = "git/names.rs"]
+mod names;
 #[path = "git/policy.rs"]
 mod policy;
 #[path = "git/publication.rs"]

@@ -15,6 +15,7 @@ use tonic_types::StatusExt as _;
 use super::*;
 use crate::api::auth::hash_token;
 use crate::forge::git::{GitConfig, GitStore};
+use crate::forge::policy::{Policy, PolicyConfig};
 use crate::model::catalog::{Models, ModelsConfig};
 use crate::orchestrator::{OrchestratorConfig, Parts, ServerInfo};
 use crate::sandbox::local::{LocalConfig, LocalProvider};
@@ -40,6 +41,7 @@ struct Edge {
 
 /// An orchestrator to which no Task is given here: real parts, no model, and a sandbox that nobody makes.
 async fn orchestrator(folder: &std::path::Path, jobs: &Jobs) -> Orchestrator {
+    let redactor = Arc::new(Redactor::new([]));
     let local = LocalConfig::new(folder.join("sandboxes"), folder.join("no-supervisor"));
     Orchestrator::new(Parts {
         store: Arc::new(SqliteStore::open(&folder.join("store"), jobs.clone()).unwrap()),
@@ -48,7 +50,8 @@ async fn orchestrator(folder: &std::path::Path, jobs: &Jobs) -> Orchestrator {
         forges: Vec::new(),
         git: GitStore::open(GitConfig::new(folder.join("git"))).await.unwrap(),
         models: Models::new(ModelsConfig::default()).unwrap(),
-        redactor: Arc::new(Redactor::new([])),
+        diff_policy: Policy::new(PolicyConfig::default(), Arc::clone(&redactor)).unwrap(),
+        redactor,
         policy: SpecPolicy::default(),
         info: ServerInfo::default(),
         config: OrchestratorConfig::default(),

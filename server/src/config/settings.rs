@@ -569,6 +569,16 @@ mod tests {
     }
 
     #[test]
+    fn the_reference_in_the_documentation_is_the_table() {
+        let written = include_str!("../../../docs/configuration.md");
+        assert_eq!(
+            written,
+            reference(),
+            "run: backspace-server settings > docs/configuration.md"
+        );
+    }
+
+    #[test]
     fn no_secret_can_be_given_on_the_command_line() {
         assert!(
             SETTINGS

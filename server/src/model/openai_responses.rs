@@ -85,7 +85,7 @@ impl ModelProvider for OpenAiResponses {
             body: wire::body(&encoded, max_tokens),
             clocks: self.address.clocks,
         };
-        let mut parser = ResponseParser::default();
+        let mut parser = ResponseParser::new(max_tokens);
         self.transport.exchange(exchange, &mut parser, on_delta).await?;
         Ok(parser.into_answer(full_model, self.options.reasoning_return))
     }

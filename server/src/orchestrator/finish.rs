@@ -39,7 +39,8 @@ pub(super) async fn failed(
     failure: Failure,
 ) -> Result<(), StoreError> {
     let preserved = keep_patch(parts, log, bench).await?;
-    end(parts, log, Ending::Failed(failure), preserved, Vec::new()).await
+    let findings = log.record().progress.findings;
+    end(parts, log, Ending::Failed(failure), preserved, findings).await
 }
 
 /// Ends a Task whose agent changed nothing: a success when it says why, else a failure.

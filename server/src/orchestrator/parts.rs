@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::forge::Forge;
 use crate::forge::git::GitStore;
+use crate::forge::policy::Policy;
 use crate::jobs::Jobs;
 use crate::model::catalog::Models;
 use crate::orchestrator::ServerInfo;
@@ -81,6 +82,8 @@ pub struct Parts {
     pub models: Models,
     /// Masks secrets.
     pub redactor: Arc<Redactor>,
+    /// Rules for a change before anything leaves.
+    pub diff_policy: Policy,
     /// What a request is checked against.
     pub policy: SpecPolicy,
     /// What this server is.

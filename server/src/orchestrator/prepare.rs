@@ -222,10 +222,8 @@ async fn enter_sandbox(
         if let Some(checkpoint) = &record.progress.checkpoint {
             workspace.restore(checkpoint).await?;
             let turn = checkpoint.turn;
-            let text = format!(
-                "The sandbox was lost. The work tree is that of turn {turn}; ignored files (dependencies, build output) are gone, set-up ran again."
-            );
-            log.tell_model(crate::model::Item::User { text }, |_| {}).await?;
+            log.write(Vec::new(), |progress| progress.restored_turn = Some(turn))
+                .await?;
         }
         Ok::<_, Halt>(workspace)
     };

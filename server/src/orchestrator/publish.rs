@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use crate::forge::git::{CommitMessage, DiffRequest, Pushed, Quarantine, Signature};
+use crate::forge::policy;
 use crate::forge::{Access, Forge, NewPullRequest, Repository};
 use crate::orchestrator::prepare::{fetch, open_repository, remote, retry_forge};
 use crate::orchestrator::pull_request::{Facts, body, title};
@@ -57,6 +58,8 @@ pub(super) async fn publish(
     };
     let patch = desk.patch(&change.tree).await?;
     let text = finish::store_patch(parts, log, patch).await?;
+    desk.judge(parts, log, &bench.analysis.settings.protected_paths, &change.tree)
+        .await?;
     let mode = log.record().spec.publication.mode;
     if mode == PublicationMode::PatchOnly || !desk.repository.can_push {
         return desk.end(parts, log, ResultKind::Patch, text, None).await;
@@ -95,6 +98,35 @@ impl Desk {
             .await
             .map_err(git_halt)?;
         Ok(diff.patch.bytes)
+    }
+
+    /// Applies the policy; a denial is recorded and stops the publication.
+    async fn judge(&self, parts: &Parts, log: &RunLog, protected: &[String], tree: &ObjectId) -> Result<(), Halt> {
+        let broken = |error: &dyn std::error::Error| Failure::lasting(Reason::SetupFailed, error.to_string());
+        let policy = parts.diff_policy.narrowed(protected).map_err(|error| broken(&error))?;
+        let report = policy
+            .check(&self.quarantine, &self.base.tree, tree)
+            .await
+            .map_err(git_halt)?;
+        let event = |denial: &policy::Denial| EventPayload::PolicyDenied {
+            policy: denial.policy.to_owned(),
+            subject: denial.subject.clone(),
+            message: denial.message.clone(),
+        };
+        let findings = report.findings;
+        log.write(report.denials.iter().map(event).collect(), |progress| {
+            progress.findings = findings
+        })
+        .await?;
+        if report.denials.is_empty() {
+            return Ok(());
+        }
+        let what = report
+            .denials
+            .iter()
+            .map(|denial| format!("{}: {}", denial.subject, denial.message));
+        let message = format!("the change may not leave: {}", what.collect::<Vec<_>>().join("; "));
+        Err(Failure::lasting(Reason::PolicyDenied, message).into())
     }
 
     /// Decides branch, parent and commit.

@@ -120,7 +120,7 @@ fn evidence_table(evidence: &[Evidence]) -> String {
         let base = evidence
             .iter()
             .find(|base| base.baseline && base.command == fact.command);
-        let base = base.map_or("not run".to_owned(), |base| exit(base));
+        let base = base.map_or("not run".to_owned(), exit);
         let verdict = match fact.verdict {
             Verdict::Passed => "passed",
             Verdict::FailedOnBaseToo => "failed on the base too",

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::agent::{Agent, AgentConfig, AgentEnd, AgentParts, prompt};
+use crate::agent::{Agent, AgentConfig, AgentEnd, AgentParts, Journal as _, JournalError, prompt};
 use crate::model::catalog::ResolvedModel;
 use crate::model::transcript::Transcript;
 use crate::model::{Item, ModelError};
@@ -107,13 +107,7 @@ async fn take_end(log: &RunLog, signals: &StopSignals, end: AgentEnd) -> Result<
         AgentEnd::NoProgress { message } => Failure::lasting(Reason::AgentGaveUp, message),
         AgentEnd::Model(error) => model_failure(&error),
         AgentEnd::Sandbox(error) => return Err(error.into()),
-        AgentEnd::Journal(error) => {
-            let source: Box<dyn std::error::Error + Send + Sync> = error.source;
-            let error = source
-                .downcast::<StoreError>()
-                .map_or_else(|source| StoreError::Internal { source }, |error| *error);
-            return Err(error.into());
-        }
+        AgentEnd::Journal(error) => return Err(journal_halt(error)),
     };
     tracing::warn!(
         reason = failure.reason.as_str(),
@@ -123,6 +117,13 @@ async fn take_end(log: &RunLog, signals: &StopSignals, end: AgentEnd) -> Result<
     log.write(Vec::new(), |progress| progress.stopped = Some(failure))
         .await?;
     Ok(())
+}
+
+fn journal_halt(error: JournalError) -> Halt {
+    let source = error.source.downcast::<StoreError>();
+    source
+        .map_or_else(|source| StoreError::Internal { source }, |error| *error)
+        .into()
 }
 
 fn model_failure(error: &ModelError) -> Failure {
@@ -147,11 +148,12 @@ fn agent_budget(record: &TaskRecord) -> AgentBudget {
 
 async fn make_agent(parts: &Parts, log: &RunLog, bench: &Workbench) -> Result<Agent, Halt> {
     let mut items = log.conversation().await?;
-    if !items.iter().any(|item| matches!(item, Item::Assistant(_))) {
-        let text = first_message(parts, log, bench).await?;
-        let item = Item::User { text };
+    if items.is_empty() {
+        let item = Item::User {
+            text: first_message(parts, log, bench).await?,
+        };
         log.tell_model(item.clone(), |_| {}).await?;
-        items.insert(0, item);
+        items.push(item);
     }
     let record = log.record();
     let model = resolve(parts, record.spec.model.as_deref())?;
@@ -160,14 +162,14 @@ async fn make_agent(parts: &Parts, log: &RunLog, bench: &Workbench) -> Result<Ag
         .fallback_models
         .iter()
         .map(|name| resolve(parts, Some(name)));
-    Ok(Agent::new(AgentParts {
+    let mut agent = Agent::new(AgentParts {
         config: AgentConfig {
             command_timeout_seconds: parts.config.command_timeout.as_secs().min(600),
             ..AgentConfig::default()
         },
         model,
         fallbacks: fallbacks.collect::<Result<_, _>>()?,
-        retry_policy: parts.models.retry_policy().clone(),
+        retry_policy: *parts.models.retry_policy(),
         retry_budget: parts.models.retry_budget().clone(),
         sandbox: Arc::clone(&bench.sandbox),
         system: prompt::system().to_owned(),
@@ -177,7 +179,12 @@ async fn make_agent(parts: &Parts, log: &RunLog, bench: &Workbench) -> Result<Ag
         elapsed: log.elapsed().await,
         redactor: Arc::clone(&parts.redactor),
         turn: record.progress.turn + 1,
-    }))
+    });
+    if let Some(turn) = record.progress.restored_turn {
+        agent.tell(prompt::restored(turn), log).await.map_err(journal_halt)?;
+        log.write(Vec::new(), |progress| progress.restored_turn = None).await?;
+    }
+    Ok(agent)
 }
 
 fn resolve(parts: &Parts, name: Option<&str>) -> Result<ResolvedModel, Failure> {
@@ -308,7 +315,16 @@ async fn decide(parts: &Parts, log: &RunLog, round: u32, red: &[&Checked], chang
 async fn go_on(log: &RunLog, red: Option<&[&Checked]>) -> Result<Next, Halt> {
     let clear = |progress: &mut crate::task::record::RunProgress| progress.summary = None;
     match red {
-        None => log.write(Vec::new(), clear).await?,
+        None => {
+            // The conversation ended with the model's own end: the messages are what begins it again.
+            let texts = log.messages().await.map_err(journal_halt)?;
+            let text = texts
+                .iter()
+                .map(|text| prompt::message(text))
+                .collect::<Vec<_>>()
+                .join("\n");
+            log.tell_model(Item::User { text }, clear).await?;
+        }
         Some(red) => {
             let check = |checked: &&Checked| prompt::RedCheck {
                 command: checked.evidence.command.clone(),

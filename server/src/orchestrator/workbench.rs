@@ -109,6 +109,7 @@ impl From<WorkspaceError> for Halt {
         match error {
             WorkspaceError::Sandbox(error) => error.into(),
             WorkspaceError::Git(error) => git_halt(error),
+            WorkspaceError::TooLarge { .. } => Self::Failed(Failure::lasting(Reason::PolicyDenied, error.to_string())),
             WorkspaceError::Script { .. } => {
                 Self::Failed(Failure::passing(Reason::SandboxUnavailable, error.to_string()))
             }

@@ -40,6 +40,23 @@ const MAX_WORDS: usize = 2048;
 const CHECKOUT: &str = include_str!("workspace/checkout.sh");
 const SAVE: &str = include_str!("workspace/save.sh");
 const RESTORE: &str = include_str!("workspace/restore.sh");
+const REBASE: &str = include_str!("workspace/rebase.sh");
+
+/// Names the files that are over a size; shown when a save is refused for it.
+const NAME_LARGE_FILES: &str =
+    r#"cd "$1" && find . -xdev -path ./.git -prune -o -type f -size "+$8c" -print | head -n 10"#;
+
+/// Exit status of the rebase script when the changes contradict each other.
+const CONFLICT: i32 = 3;
+
+/// What became of an attempt to stand on another commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rebased {
+    /// The work tree is the new base with the change; save and verify it anew.
+    Clean,
+    /// The changes contradict each other in these files (untrusted names); the work tree is as it was.
+    Conflicts(Vec<String>),
+}
 
 /// What can go wrong with a work tree.
 #[derive(Debug, thiserror::Error)]
@@ -50,10 +67,16 @@ pub enum WorkspaceError {
     /// Git failed, or refused what came out.
     #[error(transparent)]
     Git(#[from] GitError),
+    /// The change has files that are too large to be kept. The agent can do something about it.
+    #[error("the work tree could not be saved: {message}")]
+    TooLarge {
+        /// Which files, and what to do; the names are untrusted.
+        message: String,
+    },
     /// A script of ours failed inside the sandbox.
     #[error("the work tree could not be {what}: {message}")]
     Script {
-        /// `checked out`, `saved` or `restored`.
+        /// `checked out`, `saved`, `restored` or `rebased`.
         what: &'static str,
         /// What it said; untrusted.
         message: String,
@@ -120,6 +143,10 @@ impl Workspace {
         let mut arguments = self.common_arguments("");
         arguments.push(known.to_string());
         let (accepted, report, words) = self.deliver(SAVE, &arguments, Known::Tree(known)).await?;
+        let accepted = match accepted {
+            Err(GitError::TooLarge { what }) => return Err(self.name_large_files(what).await),
+            accepted => accepted,
+        };
         require_success("saved", &report, &words)?;
         let Some(tree) = accepted? else {
             return Ok(None);
@@ -150,6 +177,52 @@ impl Workspace {
             .exec(self.script(RESTORE, &arguments, OutputMode::Captured), None)
             .await?;
         require_success("restored", &report, &report.output)
+    }
+
+    /// Puts a saved change on top of another commit of the repository, whose objects the sandbox sees by now.
+    ///
+    /// `onto` is the Task's quarantine over the mirror at that commit. When clean, it is the workspace's
+    /// from here on, and the next save (with no last checkpoint) gives the new tree.
+    pub async fn rebase(&mut self, mine: &Checkpoint, onto: Quarantine) -> Result<Rebased, WorkspaceError> {
+        let (onto_commit, _) = onto.base();
+        let mut arguments = self.common_arguments(onto_commit.as_str());
+        arguments.push(mine.tree.to_string());
+        let spec = self.script(REBASE, &arguments, OutputMode::Streamed);
+        let (sender, receiver) = mpsc::channel(DELIVERY_CHUNKS);
+        let (report, (names, words)) = tokio::join!(self.sandbox.exec(spec, Some(sender)), collect(receiver));
+        let report = report?;
+        if report.exit_code == Some(CONFLICT) {
+            let names = String::from_utf8_lossy(&names).lines().map(Into::into).collect();
+            return Ok(Rebased::Conflicts(names));
+        }
+        require_success("rebased", &report, &words)?;
+        self.quarantine = onto;
+        // What a checkout differs by was found for the old base; the merge has taken care of it.
+        self.start_tree = None;
+        Ok(Rebased::Clean)
+    }
+
+    /// Says which files made a save too large, so that the agent can remove them or have git ignore them.
+    async fn name_large_files(&self, what: String) -> WorkspaceError {
+        let mut arguments = self.common_arguments("");
+        arguments.push(String::new());
+        arguments.push(self.quarantine.store().limits().file_bytes.to_string());
+        let spec = self.script(NAME_LARGE_FILES, &arguments, OutputMode::Captured);
+        let names = match self.sandbox.exec(spec, None).await {
+            Ok(report) => report.output,
+            Err(error) => return error.into(),
+        };
+        let names: Vec<String> = String::from_utf8_lossy(&names)
+            .lines()
+            .map(|name| name.chars().filter(|character| !character.is_control()).collect())
+            .collect();
+        let hint = "remove what does not belong into the repository, or add it to .gitignore";
+        let message = if names.is_empty() {
+            format!("{what}; {hint}")
+        } else {
+            format!("{what}: {}; {hint}", names.join(", "))
+        };
+        WorkspaceError::TooLarge { message }
     }
 
     async fn file(&self, request: FileRequest) -> Result<FileReply, WorkspaceError> {
@@ -239,6 +312,21 @@ async fn split(receiver: mpsc::Receiver<OutputChunk>, delivery: mpsc::Sender<Byt
         }
     }
     words
+}
+
+/// Keeps the beginnings of stdout and stderr.
+async fn collect(receiver: mpsc::Receiver<OutputChunk>) -> (Vec<u8>, Vec<u8>) {
+    let (sender, mut stdout) = mpsc::channel::<Bytes>(DELIVERY_CHUNKS);
+    let gather = async {
+        let mut all = Vec::new();
+        while let Some(chunk) = stdout.recv().await {
+            let room = MAX_WORDS.saturating_sub(all.len());
+            all.extend(chunk.iter().take(room));
+        }
+        all
+    };
+    let (all, words) = tokio::join!(gather, split(receiver, sender));
+    (all, words)
 }
 
 fn require_success(what: &'static str, report: &ExecReport, words: &[u8]) -> Result<(), WorkspaceError> {

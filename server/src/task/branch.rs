@@ -22,7 +22,7 @@ pub enum BranchError {
     #[error("not a valid branch name (see git check-ref-format)")]
     Malformed,
     /// Git would take it, but it would not mean what it says.
-    #[error("must not be HEAD, start with `refs/` or look like an object id")]
+    #[error("must not be HEAD or end with _HEAD, start with `refs/`, look like an object id or have hidden characters")]
     Misleading,
 }
 
@@ -37,7 +37,8 @@ impl BranchName {
         }
         let looks_like_id = matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
         let lower = text.to_ascii_lowercase();
-        if lower == "head" || lower.starts_with("refs/") || looks_like_id || text == "@" {
+        let names_head = lower == "head" || lower.ends_with("_head") || text == "@";
+        if names_head || lower.starts_with("refs/") || looks_like_id || text.chars().any(is_hidden) {
             return Err(BranchError::Misleading);
         }
         Ok(Self(text.into()))
@@ -72,6 +73,14 @@ impl From<BranchName> for String {
     fn from(name: BranchName) -> Self {
         name.0
     }
+}
+
+/// Characters that make a name look like another one: invisible, or changing the direction of text.
+fn is_hidden(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// The rules of git-check-ref-format(1) for the part after `refs/heads/`.
@@ -112,7 +121,17 @@ mod tests {
         ] {
             assert_eq!(BranchName::parse(name), Err(BranchError::Malformed), "{name}");
         }
-        for name in ["HEAD", "head", "refs/heads/x", "@", &"a".repeat(40)] {
+        let id = "a".repeat(40);
+        for name in [
+            "HEAD",
+            "head",
+            "FETCH_HEAD",
+            "refs/heads/x",
+            "@",
+            &id,
+            "ma\u{200b}in",
+            "x\u{202e}y",
+        ] {
             assert_eq!(BranchName::parse(name), Err(BranchError::Misleading), "{name}");
         }
         assert_eq!(BranchName::parse(""), Err(BranchError::Length));

@@ -29,6 +29,10 @@ pub struct Event {
 }
 
 /// What happened, durably.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the large ones are rare; a box would be in every conversion"
+)]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum EventPayload {
@@ -191,6 +195,7 @@ pub enum EventPayload {
 }
 
 /// How a Task ended.
+#[expect(clippy::large_enum_variant, reason = "there is one of it in a Task's life")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ending {

@@ -174,6 +174,8 @@ pub struct RunProgress {
     pub base: Option<Base>,
     /// The sandbox that holds the work tree.
     pub sandbox: Option<SandboxId>,
+    /// The turn whose work tree was restored after a loss, until the model was told.
+    pub restored_turn: Option<u32>,
     /// The last change saved outside the sandbox.
     pub checkpoint: Option<Checkpoint>,
     /// Turns finished.

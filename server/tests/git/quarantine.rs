@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use backspace_server::forge::git::{DiffRequest, GitError, GitLimits, Known};
 use backspace_server::task::event::FileStatus;
+use backspace_server::task::id::TaskId;
 use bytes::Bytes;
 
 use crate::fixture::{Fixture, accept};
@@ -209,10 +210,7 @@ async fn a_bomb_of_one_blob_is_refused_before_it_inflates() {
     let quarantine = fixture.quarantine(&bare).await;
     let start = Instant::now();
     let error = accept(&quarantine, &delivery).await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "the objects from the sandbox were refused: a file is larger than 100 MiB"
-    );
+    assert_eq!(error.to_string(), "a file is larger than 100 MiB");
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
 }
 
@@ -275,16 +273,13 @@ async fn deliveries_over_the_limits_are_refused() {
     let bare = fixture.bare("a.git", &[("a", b"1\n")]);
     let noise = crate::fixture::noise(100_000);
     for (content, words) in [
-        (noise, "it is larger than 0 MiB"),
+        (noise, "the change is larger than 0 MiB, packed"),
         (vec![b'x'; 2 << 20], "the change is larger than 1 MiB"),
     ] {
         let tree = bare.tree(&[("100644", "x", &content)]);
         let quarantine = fixture.quarantine(&bare).await;
         let error = accept(&quarantine, &bare.delivery(&tree, None)).await.unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            format!("the objects from the sandbox were refused: {words}")
-        );
+        assert_eq!(error.to_string(), words);
     }
 }
 
@@ -350,4 +345,21 @@ async fn a_saved_tree_can_be_packed_for_a_sandbox_that_lost_it() {
     let other = fixture.bare("other.git", &[("a", b"1\n")]);
     other.git_with_input(&["index-pack", "--stdin", "--strict"], &pack);
     assert_eq!(other.git(&["ls-tree", "-r", "--name-only", tree.as_str()]), "a\nb/c");
+}
+
+#[tokio::test]
+async fn quarantines_of_other_tasks_are_swept() {
+    let fixture = Fixture::new().await;
+    let mirror = fixture.mirror(&fixture.bare("a.git", &[("a", b"1\n")])).await;
+    let (kept, gone) = (TaskId::random(), TaskId::random());
+    for task in [kept, gone] {
+        fixture.store.quarantine(task, &mirror).unwrap();
+    }
+    assert_eq!(fixture.store.sweep_quarantines(&[kept]).await.unwrap(), 1);
+    let left: Vec<_> = std::fs::read_dir(fixture.path("git/quarantines"))
+        .unwrap()
+        .flatten()
+        .collect();
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0].file_name().to_str(), Some(format!("{kept}.git").as_str()));
 }

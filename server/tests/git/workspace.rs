@@ -1,101 +1,12 @@
-//! Work trees: into a real sandbox, out of it, and back after a loss, against hostile agents too.
+//! Work trees: into a real sandbox, out of it, back after a loss, and onto another base.
 
-use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use backspace_server::forge::git::{DiffRequest, Mirror, Quarantine};
-use backspace_server::jobs::Jobs;
-use backspace_server::orchestrator::workspace::{Workspace, WorkspaceError};
-use backspace_server::sandbox::local::{LocalConfig, LocalProvider, find_supervisor};
-use backspace_server::sandbox::{ExecSpec, Sandbox, SandboxLimits, SandboxProvider, SandboxSpec};
-use backspace_server::task::id::{Epoch, SandboxId, TaskId};
-use backspace_server::task::record::Checkpoint;
+use backspace_server::forge::git::DiffRequest;
+use backspace_server::orchestrator::workspace::{Rebased, Workspace};
 
-use crate::fixture::{Bare, Fixture, git, main_branch};
-
-const MINUTE: Duration = Duration::from_secs(60);
-
-/// A repository and a provider of sandboxes.
-struct Bench {
-    fixture: Fixture,
-    provider: LocalProvider,
-    mirror: Mirror,
-    quarantine: Quarantine,
-}
-
-impl Bench {
-    async fn new(files: &[(&str, &[u8])]) -> Self {
-        let fixture = Fixture::new().await;
-        let bare = fixture.bare("a.git", files);
-        Self::over(fixture, &bare).await
-    }
-
-    async fn over(fixture: Fixture, bare: &Bare) -> Self {
-        let supervisor = find_supervisor(&std::env::current_exe().unwrap());
-        let supervisor = supervisor.expect("run `cargo build -p sandbox-supervisor` first");
-        let config = LocalConfig::new(fixture.path("sandboxes"), supervisor);
-        let provider = LocalProvider::new(config, Jobs::new()).unwrap();
-        let mirror = fixture.mirror(bare).await;
-        let quarantine = fixture.store.quarantine(TaskId::random(), &mirror).unwrap();
-        Self {
-            fixture,
-            provider,
-            mirror,
-            quarantine,
-        }
-    }
-
-    async fn sandbox(&self) -> Arc<dyn Sandbox> {
-        let spec = SandboxSpec {
-            id: SandboxId::random(),
-            epoch: Epoch(1),
-            limits: SandboxLimits::default(),
-            image: None,
-            environment: Vec::new(),
-            allowed_hosts: Vec::new(),
-            objects: Some(self.mirror.objects.clone()),
-            checkout: None,
-            deadline: 10 * MINUTE,
-        };
-        self.provider.create(spec).await.unwrap()
-    }
-
-    async fn workspace(&self) -> (Arc<dyn Sandbox>, Workspace) {
-        let sandbox = self.sandbox().await;
-        let workspace = Workspace::materialize(Arc::clone(&sandbox), self.quarantine.clone(), &main_branch()).await;
-        (sandbox, workspace.unwrap())
-    }
-
-    /// Lists a saved tree: mode, path and content of each file.
-    fn content(&self, checkpoint: &Checkpoint) -> Vec<String> {
-        let quarantine = self.quarantine_folder();
-        let list = git(Some(&quarantine), &["ls-tree", "-r", checkpoint.tree.as_str()]);
-        list.lines()
-            .map(|line| {
-                let (head, path) = line.split_once('\t').unwrap();
-                let words: Vec<&str> = head.split(' ').collect();
-                let content = match words[1] {
-                    "blob" => git(Some(&quarantine), &["cat-file", "blob", words[2]]),
-                    kind => kind.into(),
-                };
-                format!("{} {path} {content}", words[0])
-            })
-            .collect()
-    }
-
-    fn quarantine_folder(&self) -> std::path::PathBuf {
-        let entries = std::fs::read_dir(self.fixture.path("git/quarantines")).unwrap();
-        entries.map(|entry| entry.unwrap().path()).next().unwrap()
-    }
-}
-
-async fn sh(sandbox: &Arc<dyn Sandbox>, command: &str) -> String {
-    let report = sandbox.exec(ExecSpec::shell(command, MINUTE), None).await.unwrap();
-    let output = String::from_utf8(report.output).unwrap();
-    assert_eq!(report.exit_code, Some(0), "{command}: {output}");
-    output
-}
+use crate::bench::{Bench, sh};
+use crate::fixture::{Bare, git};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_work_tree_goes_in_and_its_changes_come_out() {
@@ -131,79 +42,6 @@ async fn a_work_tree_goes_in_and_its_changes_come_out() {
     sh(&sandbox, "git checkout -q . ; rm n l").await;
     let second = workspace.save(Some(&first), 3).await.unwrap().unwrap();
     assert_eq!(second.tree, bench.mirror.tree);
-    sandbox.destroy().await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn whatever_the_agent_does_to_its_git_folder_the_files_are_saved() {
-    let bench = Bench::new(&[("a", b"1\n"), ("b", b"2\n")]).await;
-    let (sandbox, workspace) = bench.workspace().await;
-    let mut last = None;
-    for (number, command) in [
-        "git add -A && git commit -qm mine",
-        "git checkout -q -b other && git rm -q --cached b && git commit -qm less",
-        "git update-index --assume-unchanged a; git update-index --skip-worktree b || :",
-        "echo a > .git/info/sparse-checkout; git config core.sparseCheckout true",
-        "git config core.hooksPath hooks; git config core.bare true; git config core.worktree /tmp",
-        "touch .git/index.lock .git/backspace/index.lock .git/HEAD.lock",
-        "echo garbage > .git/index; echo garbage > .git/backspace/index",
-        "rm -rf .git/objects; mkdir .git/objects",
-        "rm .git/HEAD",
-        "rm -rf .git && git init -q . && git add -A && git -c user.name=a -c user.email=a commit -qm new",
-        "rm -rf .git && echo 'gitdir: /tmp/nowhere' > .git",
-        "rm -rf .git && ln -s /tmp .git",
-        "rm -rf .git",
-    ]
-    .iter()
-    .enumerate()
-    {
-        sh(&sandbox, &format!("echo {number} > a && {command}")).await;
-        let saved = workspace.save(last.as_ref(), 1).await;
-        let checkpoint = saved.unwrap_or_else(|error| panic!("{command}: {error}"));
-        let checkpoint = checkpoint.unwrap_or_else(|| panic!("{command}: nothing saved"));
-        assert_eq!(
-            bench.content(&checkpoint),
-            [format!("100644 a {number}"), "100644 b 2".into()],
-            "{command}"
-        );
-        last = Some(checkpoint);
-    }
-    sandbox.destroy().await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn names_of_every_kind_come_out_as_they_are() {
-    let bench = Bench::new(&[("a", b"1\n")]).await;
-    let (sandbox, workspace) = bench.workspace().await;
-    sh(
-        &sandbox,
-        r#"printf x > "$(printf 'new\nline')"; printf x > ' lead'; printf x > '$(id)'; printf x > -dash; printf x > "$(printf 'b\377d')"
-           printf x > '160000'; printf x > 'tab	'; mkdir -p A a1 && printf x > A/x && printf x > "quote'\""; printf x > :colon"#,
-    )
-    .await;
-    let checkpoint = workspace.save(None, 1).await.unwrap().unwrap();
-    let (_, base_tree) = bench.quarantine.base();
-    let diff = bench
-        .quarantine
-        .diff(base_tree, &checkpoint.tree, DiffRequest::Files)
-        .await
-        .unwrap();
-    let mut names: Vec<Vec<u8>> = diff.files.into_iter().map(|file| file.path).collect();
-    names.sort();
-    let mut expected: Vec<&[u8]> = vec![
-        b"new\nline",
-        b" lead",
-        b"$(id)",
-        b"-dash",
-        b"b\xffd",
-        b"160000",
-        b"tab\t",
-        b"A/x",
-        b"quote'\"",
-        b":colon",
-    ];
-    expected.sort();
-    assert_eq!(names, expected);
     sandbox.destroy().await.unwrap();
 }
 
@@ -287,72 +125,94 @@ async fn a_lost_sandbox_is_made_again_from_the_checkpoint() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_nested_repository_does_not_stop_a_save() {
-    let bench = Bench::new(&[("a", b"1\n")]).await;
+async fn what_is_ignored_later_leaves_again_and_what_the_base_has_stays() {
+    let bench = Bench::new(&[("kept.log", b"1\n"), ("a", b"1\n")]).await;
     let (sandbox, workspace) = bench.workspace().await;
-    sh(&sandbox, "git init -q bare-born && echo x > bare-born/x; echo 2 > a").await;
-    let first = workspace.save(None, 1).await.unwrap().unwrap();
-    assert_eq!(bench.content(&first), ["100644 a 2"]);
-    // With a commit it is a gitlink, which the diff shows and policy judges.
     sh(
         &sandbox,
-        "cd bare-born && git add x && git -c user.name=a -c user.email=a commit -qm x",
+        "mkdir target; echo x > target/x; echo y > y.log; echo 2 > kept.log",
+    )
+    .await;
+    let first = workspace.save(None, 1).await.unwrap().unwrap();
+    assert_eq!(bench.content(&first).len(), 4);
+    sh(
+        &sandbox,
+        "printf 'target\n*.log\n!important.log\n' > .gitignore; echo z > important.log",
     )
     .await;
     let second = workspace.save(Some(&first), 2).await.unwrap().unwrap();
-    assert_eq!(bench.content(&second), ["100644 a 2", "160000 bare-born commit"]);
+    let expected = ["100644 a 1", "100644 important.log z", "100644 kept.log 2"];
+    assert_eq!(bench.content(&second)[1..], expected);
+    sh(&sandbox, "echo more > target/y").await;
+    assert_eq!(workspace.save(Some(&second), 3).await.unwrap(), None);
     sandbox.destroy().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_planted_in_a_work_tree_runs_on_the_host() {
-    let bench = Bench::new(&[("a", b"1\n"), (".gitattributes", b"* filter=evil diff=evil\n")]).await;
-    let (sandbox, workspace) = bench.workspace().await;
-    // Each of them would run in a git that is pointed at this folder. Inside, some do: that is the control.
+async fn a_change_is_put_on_top_of_what_others_pushed_or_the_contradiction_is_told() {
+    let lines: String = (0..40).map(|number| format!("line {number}\n")).collect();
+    let bench = Bench::new(&[("a", lines.as_bytes()), ("b", b"1\n"), ("c", b"1\n")]).await;
+    let bare = Bare {
+        path: bench.fixture.path("a.git"),
+    };
+    let (sandbox, mut workspace) = bench.workspace().await;
     sh(
         &sandbox,
-        "git config core.fsmonitor 'touch /tmp/ran; false'
-         git config filter.evil.clean 'touch /tmp/ran /tmp/clean; cat'; git config filter.evil.smudge 'touch /tmp/ran; cat'
-         git config diff.evil.textconv 'touch /tmp/ran; cat'; git config diff.evil.command 'touch /tmp/ran'
-         git config url.ext::sh.insteadOf https:
-         git config core.pager 'touch /tmp/ran'; git config alias.status '!touch /tmp/ran'
-         mkdir -p .git/hooks nested; for hook in pre-commit post-checkout post-index-change reference-transaction pre-push; do
-           printf '#!/bin/sh\ntouch /tmp/ran\n' > .git/hooks/$hook; chmod +x .git/hooks/$hook; done
-         git init -q nested; git -C nested config core.fsmonitor 'touch /tmp/ran'; echo x > nested/x
-         echo /etc > nested/.git/objects/info/alternates; echo 2 > a",
+        "sed -i 's/line 3$/LINE 3/' a; echo new > n; rm c; git add n; git commit -qm own",
     )
     .await;
-    let marker = Path::new("/tmp/ran");
-    assert!(!marker.exists(), "left by an earlier run: remove {}", marker.display());
-    let checkpoint = workspace.save(None, 1).await.unwrap().unwrap();
-    assert!(
-        sh(&sandbox, "ls /tmp").await.contains("clean"),
-        "the control: the filter ran inside"
-    );
-    let (base, base_tree) = bench.quarantine.base();
-    let diff = bench
-        .quarantine
-        .diff(base_tree, &checkpoint.tree, DiffRequest::Appliable(1 << 20))
-        .await
-        .unwrap();
-    assert_eq!(diff.files.len(), 1);
-    assert!(bench.quarantine.is_ancestor(base, &checkpoint.commit).await.unwrap());
-    assert!(!marker.exists(), "something planted ran on the host");
-    sandbox.destroy().await.unwrap();
-}
+    let mine = workspace.save(None, 1).await.unwrap().unwrap();
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_failing_script_tells_why() {
-    let bench = Bench::new(&[("a", b"1\n")]).await;
-    let sandbox = bench.sandbox().await;
-    sh(&sandbox, "mkdir .git").await;
-    let error = Workspace::materialize(Arc::clone(&sandbox), bench.quarantine.clone(), &main_branch()).await;
-    let Err(WorkspaceError::Script { what, message }) = error else {
-        panic!("it was made");
+    // Others change the same file elsewhere.
+    let theirs = lines.replace("line 30\n", "LINE 30\n");
+    let base = bench.mirror.commit.clone();
+    let advance = async |files: &[(&str, &str, &[u8])]| {
+        let commit = bare.commit(&bare.tree(files), &[&base]);
+        bare.set_ref("refs/heads/main", &commit);
+        let mirror = bench.fixture.mirror(&bare).await;
+        assert_eq!(mirror.commit, commit);
+        (bench.fixture.store.quarantine(bench.task, &mirror).unwrap(), mirror)
     };
+    // First in a way that contradicts.
+    let clash = lines.replace("line 3\n", "other 3\n");
+    let (onto, _) = advance(&[
+        ("100644", "a", clash.as_bytes()),
+        ("100644", "b", b"1\n"),
+        ("100644", "c", b"1\n"),
+    ])
+    .await;
     assert_eq!(
-        (what, message.as_str()),
-        ("checked out", "the work tree is not empty (exit status 1)")
+        workspace.rebase(&mine, onto).await.unwrap(),
+        Rebased::Conflicts(vec!["a".into()])
     );
+    assert_eq!(workspace.save(Some(&mine), 2).await.unwrap(), None);
+    assert_eq!(
+        sh(&sandbox, "cat n; git status --porcelain | head -n 3").await,
+        "new\n M a\n D c\n?? n\n"
+    );
+
+    // Then in one that does not.
+    let (onto, mirror) = advance(&[
+        ("100644", "a", theirs.as_bytes()),
+        ("100644", "b", b"2\n"),
+        ("100644", "c", b"1\n"),
+    ])
+    .await;
+    assert_eq!(workspace.rebase(&mine, onto).await.unwrap(), Rebased::Clean);
+    let merged = workspace.save(None, 2).await.unwrap().unwrap();
+    let both = theirs.replace("line 3\n", "LINE 3\n");
+    assert_eq!(
+        bench.content(&merged),
+        [
+            format!("100644 a {}", both.trim_end()),
+            "100644 b 2".into(),
+            "100644 n new".into()
+        ]
+    );
+    let parent = git(
+        Some(&bench.quarantine_folder()),
+        &["rev-parse", &format!("{}^", merged.commit)],
+    );
+    assert_eq!(parent, mirror.commit.as_str());
     sandbox.destroy().await.unwrap();
 }

@@ -22,6 +22,15 @@ pub(crate) struct PackLimits {
     pub(crate) inflated_bytes: u64,
 }
 
+/// Why a pack is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// It is over a limit: an honest sandbox may come to that.
+    TooLarge(String),
+    /// It is not a pack as it should be.
+    Malformed(&'static str),
+}
+
 /// Follows a pack's bytes.
 pub(crate) struct PackReader {
     limits: PackLimits,
@@ -80,7 +89,7 @@ impl PackReader {
     }
 
     /// Takes the next bytes; an error says why the pack is refused.
-    pub(crate) fn read(&mut self, mut bytes: &[u8]) -> Result<(), String> {
+    pub(crate) fn read(&mut self, mut bytes: &[u8]) -> Result<(), Refusal> {
         while !bytes.is_empty() {
             bytes = match self.step {
                 Step::Header => self.read_header(bytes)?,
@@ -90,7 +99,7 @@ impl PackReader {
                 Step::Trailer { bytes_left } => {
                     let taken = bytes_left.min(bytes.len());
                     if taken == 0 {
-                        return Err("the pack has bytes after its end".into());
+                        return Err(Refusal::Malformed("the pack has bytes after its end"));
                     }
                     self.step = Step::Trailer {
                         bytes_left: bytes_left - taken,
@@ -102,17 +111,20 @@ impl PackReader {
         Ok(())
     }
 
-    fn read_header<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], String> {
+    fn read_header<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], Refusal> {
         let taken = (HEADER_BYTES - self.head.len()).min(bytes.len());
         let (head, rest) = bytes.split_at(taken);
         self.head.extend_from_slice(head);
         if let Ok(header) = <[u8; HEADER_BYTES]>::try_from(self.head.as_slice()) {
             let [b'P', b'A', b'C', b'K', 0, 0, 0, 2, count @ ..] = header else {
-                return Err("it is not a pack of version 2".into());
+                return Err(Refusal::Malformed("it is not a pack of version 2"));
             };
             self.objects_left = u64::from(u32::from_be_bytes(count));
             if self.objects_left > self.limits.objects {
-                return Err(format!("the pack has more than {} objects", self.limits.objects));
+                return Err(Refusal::TooLarge(format!(
+                    "the pack has more than {} objects",
+                    self.limits.objects
+                )));
             }
             self.next_object();
         }
@@ -131,7 +143,7 @@ impl PackReader {
         };
     }
 
-    fn read_object_head<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], String> {
+    fn read_object_head<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], Refusal> {
         let (Some(byte), rest) = (bytes.first(), bytes.get(1..).unwrap_or_default()) else {
             return Ok(bytes);
         };
@@ -140,7 +152,7 @@ impl PackReader {
             return if self.head.len() < MAX_NUMBER_BYTES {
                 Ok(rest)
             } else {
-                Err("an object's size is not a number".into())
+                Err(Refusal::Malformed("an object's size is not a number"))
             };
         }
         let kind = self.head.first().map_or(0, |byte| (byte >> 4) & 7);
@@ -161,12 +173,12 @@ impl PackReader {
                 let id_bytes_left = if kind == 7 { self.id_bytes } else { 0 };
                 Step::DeltaBase { id_bytes_left }
             }
-            _ => return Err("an object's type is unknown".into()),
+            _ => return Err(Refusal::Malformed("an object's type is unknown")),
         };
         Ok(rest)
     }
 
-    fn read_delta_base<'a>(&mut self, bytes: &'a [u8], id_bytes_left: usize) -> Result<&'a [u8], String> {
+    fn read_delta_base<'a>(&mut self, bytes: &'a [u8], id_bytes_left: usize) -> Result<&'a [u8], Refusal> {
         let (taken, ends) = if id_bytes_left == 0 {
             match bytes.iter().position(|byte| byte & 0x80 == 0) {
                 Some(last) => (last + 1, true),
@@ -193,7 +205,7 @@ impl PackReader {
         Ok(bytes.get(taken..).unwrap_or_default())
     }
 
-    fn read_data<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], String> {
+    fn read_data<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], Refusal> {
         let Step::Data {
             declared_bytes,
             seen_bytes,
@@ -206,12 +218,12 @@ impl PackReader {
         let status = self
             .inflater
             .decompress(bytes, &mut self.scratch, FlushDecompress::None)
-            .map_err(|_| "an object is not compressed as it should be".to_owned())?;
+            .map_err(|_| Refusal::Malformed("an object is not compressed as it should be"))?;
         let taken = usize::try_from(self.inflater.total_in() - in_before).unwrap_or(usize::MAX);
         let made = usize::try_from(self.inflater.total_out() - out_before).unwrap_or(usize::MAX);
         let seen_bytes = seen_bytes + made as u64;
         if seen_bytes > declared_bytes {
-            return Err("an object is larger than it says".into());
+            return Err(Refusal::Malformed("an object is larger than it says"));
         }
         if is_delta && self.head.len() < 2 * MAX_NUMBER_BYTES {
             let missing = 2 * MAX_NUMBER_BYTES - self.head.len();
@@ -224,29 +236,33 @@ impl PackReader {
         };
         if status == Status::StreamEnd {
             if seen_bytes != declared_bytes {
-                return Err("an object is smaller than it says".into());
+                return Err(Refusal::Malformed("an object is smaller than it says"));
             }
             if is_delta {
-                let result_bytes = delta_result_size(&self.head).ok_or("a delta's size is not a number")?;
+                let result_bytes =
+                    delta_result_size(&self.head).ok_or(Refusal::Malformed("a delta's size is not a number"))?;
                 self.count(result_bytes)?;
             }
             self.next_object();
         } else if taken == 0 && made == 0 {
-            return Err("an object is not compressed as it should be".into());
+            return Err(Refusal::Malformed("an object is not compressed as it should be"));
         }
         Ok(bytes.get(taken..).unwrap_or_default())
     }
 
-    fn count(&mut self, object_bytes: u64) -> Result<(), String> {
+    fn count(&mut self, object_bytes: u64) -> Result<(), Refusal> {
         if object_bytes > self.limits.object_bytes {
-            return Err(format!("a file is larger than {} MiB", self.limits.object_bytes >> 20));
+            return Err(Refusal::TooLarge(format!(
+                "a file is larger than {} MiB",
+                self.limits.object_bytes >> 20
+            )));
         }
         self.inflated_bytes = self.inflated_bytes.saturating_add(object_bytes);
         if self.inflated_bytes > self.limits.inflated_bytes {
-            return Err(format!(
+            return Err(Refusal::TooLarge(format!(
                 "the change is larger than {} MiB",
                 self.limits.inflated_bytes >> 20
-            ));
+            )));
         }
         Ok(())
     }

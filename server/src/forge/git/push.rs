@@ -152,7 +152,8 @@ impl Failure {
                 .map(str::trim)
                 .collect();
             let mut message = reason.to_owned();
-            for line in hook.iter().filter(|line| !line.is_empty()) {
+            let is_news = |line: &&&str| !line.is_empty() && !line.starts_with("error: hook declined");
+            for line in hook.iter().filter(is_news) {
                 message.push_str(": ");
                 message.push_str(line);
             }

@@ -17,7 +17,7 @@ use crate::forge::git::command::{Call, Then};
 use crate::forge::git::error::GitError;
 use crate::forge::git::message::{CommitMessage, Signature};
 use crate::forge::git::mirror::Mirror;
-use crate::forge::git::pack::{PackLimits, PackReader};
+use crate::forge::git::pack::{PackLimits, PackReader, Refusal};
 use crate::forge::git::repository::{ObjectFormat, create_bare};
 use crate::task::id::{ObjectId, TaskId};
 use crate::task::record::Base;
@@ -74,6 +74,23 @@ impl GitStore {
             folder,
             mirror,
         })
+    }
+
+    /// Removes the quarantines of all Tasks but the given ones; returns how many.
+    pub async fn sweep_quarantines(&self, keep: &[TaskId]) -> Result<usize, GitError> {
+        let failed = |error| GitError::internal("quarantine", error);
+        let mut removed = 0;
+        let mut entries = tokio::fs::read_dir(self.quarantines()).await.map_err(failed)?;
+        while let Some(entry) = entries.next_entry().await.map_err(failed)? {
+            let name = entry.file_name();
+            let task = name.to_str().and_then(|name| name.strip_suffix(".git"));
+            let task = task.and_then(|task| task.parse::<TaskId>().ok());
+            if let Some(task) = task.filter(|task| !keep.contains(task)) {
+                self.remove_quarantine(task).await?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
     }
 
     /// Removes a Task's quarantine; missing is not an error.
@@ -162,7 +179,10 @@ impl Quarantine {
             while let Some(chunk) = chunks.next().await {
                 total_bytes += chunk.len() as u64;
                 result = if total_bytes > delivery_bytes {
-                    Err(format!("it is larger than {} MiB", delivery_bytes >> 20))
+                    Err(Refusal::TooLarge(format!(
+                        "the change is larger than {} MiB, packed",
+                        delivery_bytes >> 20
+                    )))
                 } else {
                     reader.read(&chunk)
                 };
@@ -182,7 +202,8 @@ impl Quarantine {
         let (measured, status, stderr) = self.store.git().drive(call, feed).await?;
         let refused = |message: String| Err(GitError::Hostile { message });
         match measured {
-            Err(message) => refused(message),
+            Err(Refusal::TooLarge(what)) => Err(GitError::TooLarge { what }),
+            Err(Refusal::Malformed(message)) => refused(message.into()),
             Ok(()) if !status.success() => refused(format!("{stderr} ({status})")),
             Ok(()) if !reader.is_complete() => refused("the pack is cut off".into()),
             Ok(()) => Ok(()),

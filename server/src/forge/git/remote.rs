@@ -46,7 +46,7 @@ impl GitStore {
     pub async fn remote_refs(&self, remote: &GitRemote, patterns: &[&str]) -> Result<RemoteRefs, GitError> {
         let call = Call::new(["ls-remote", "--symref", "--quiet", "--", &remote.url])
             .reach(self.reach(remote)?)
-            .timeout(LIST_TIMEOUT)
+            .timeout(LIST_TIMEOUT.min(self.limits().fetch_timeout))
             .stdout_bytes(16 << 20);
         let call = patterns.iter().fold(call, |call, pattern| call.arg(*pattern));
         let output = self.git().attempt(call, &[]).await?;

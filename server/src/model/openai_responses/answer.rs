@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::model::classify::Fault;
+use crate::model::conversation::{is_object, object_text};
 use crate::model::openai_chat::ReasoningReturn;
 use crate::model::openai_responses::PROTOCOL;
 use crate::model::sse::SseEvent;
@@ -34,6 +35,8 @@ pub(super) struct ResponseParser {
     incomplete_reason: String,
     usage: TokenUsage,
     size: AnswerSize,
+    /// The limit that was asked for.
+    max_output_tokens: Option<u32>,
 }
 
 #[derive(Deserialize)]
@@ -109,6 +112,19 @@ impl OutputItem {
             "message" => !self.parts("output_text", "text").is_empty() || !self.parts("refusal", "refusal").is_empty(),
             _ => !was_cut,
         }
+    }
+
+    /// Returns whether it is a call whose arguments are not a JSON object.
+    fn is_broken(&self) -> bool {
+        let arguments = self.text("arguments").trim();
+        self.text("type") == "function_call" && !arguments.is_empty() && !is_object(arguments)
+    }
+
+    fn set(&mut self, name: &str, text: &str) {
+        if let Some(fields) = self.value.as_object_mut() {
+            fields.insert(name.to_owned(), Value::from(text));
+        }
+        self.json = self.value.to_string();
     }
 
     fn call(&self) -> Option<ToolCall> {
@@ -204,6 +220,27 @@ fn kind(event: &SseEvent) -> Result<String, ModelError> {
 }
 
 impl ResponseParser {
+    /// Makes a parser of an answer with this limit.
+    pub(super) fn new(max_output_tokens: Option<u32>) -> Self {
+        Self {
+            max_output_tokens,
+            ..Self::default()
+        }
+    }
+
+    /// Returns whether the answer was cut at the limit, also where the server does not say so: llama.cpp calls a
+    /// response complete whose last call ends in the middle of its arguments.
+    fn was_cut(&self) -> bool {
+        let mut calls = self.items.iter().filter(|item| item.call().is_some()).peekable();
+        let has_calls = calls.peek().is_some();
+        let any_incomplete = calls.clone().any(|item| item.text("status") == "incomplete");
+        let at_limit = self
+            .max_output_tokens
+            .is_some_and(|most| self.usage.output >= u64::from(most));
+        let any_broken = calls.any(OutputItem::is_broken);
+        self.status.as_deref() != Some("completed") || any_incomplete || at_limit && (any_broken || !has_calls)
+    }
+
     fn end(&mut self, response: &RawValue) -> Result<(), ModelError> {
         let response: Response = read(response.get())?;
         let status = response.status.as_deref().unwrap_or_default();
@@ -238,21 +275,19 @@ impl ResponseParser {
 
     /// Returns the answer; the stream has been whole.
     pub(super) fn into_answer(mut self, model: String, reasoning_return: ReasoningReturn) -> Answer {
-        let was_cut = self.status.as_deref() != Some("completed")
-            || self
-                .items
-                .iter()
-                .any(|item| item.call().is_some() && item.text("status") == "incomplete");
+        let was_cut = self.was_cut();
         let mut tool_calls = Vec::new();
         if !was_cut {
             for item in &mut self.items {
                 let Some(mut call) = item.call() else { continue };
+                let is_broken = item.is_broken();
                 if call.id.is_empty() || tool_calls.iter().any(|other: &ToolCall| other.id == call.id) {
                     call.id = format!("call_{}", Uuid::new_v4().simple());
-                    if let Some(fields) = item.value.as_object_mut() {
-                        fields.insert("call_id".to_owned(), Value::from(call.id.as_str()));
-                    }
-                    item.json = item.value.to_string();
+                    item.set("call_id", &call.id);
+                }
+                if is_broken {
+                    // Servers parse what is sent back.
+                    item.set("arguments", &object_text(&call.arguments));
                 }
                 tool_calls.push(call);
             }

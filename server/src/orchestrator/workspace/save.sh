@@ -29,14 +29,28 @@ write() {
     git write-tree
 }
 new=$(write) || { mend; new=$(write); }
+
+# What is new: the files and folders that differ from the known tree. The server has the known tree; the
+# sandbox may not, after a restore from nothing, and compares with the base then.
+from=$known
+[ "$new" = "$known" ] || git cat-file -e "$known" 2>/dev/null || from=$tree
+changed() {
+    [ "$new" = "$known" ] || git diff-tree -r -t --no-renames --diff-filter=d --raw --no-abbrev "$from" "$new"
+}
+list=$(changed)
+case "$list" in
+*.gitignore*)
+    # What is ignored only now, and was saved before, leaves again; what the base has stays.
+    git diff-index --cached -z --name-only --no-renames --diff-filter=A "$tree" |
+        git check-ignore -z --no-index --stdin | git update-index -z --force-remove --stdin >&2
+    new=$(git write-tree)
+    list=$(changed)
+    ;;
+esac
 echo "tree $new"
 [ "$new" != "$known" ] || exit 0
-
-# What is new: the files and folders that differ from the known tree, and the tree itself. The server
-# has the known tree; the sandbox may not, after a restore from nothing, and compares with the base then.
-git cat-file -e "$known" 2>/dev/null || known=$tree
 {
-    git diff-tree -r -t --no-renames --diff-filter=d --raw --no-abbrev "$known" "$new" |
+    printf '%s\n' "$list" |
         sed -n -e '/^:[0-7]* 160000/d' -e 's/^:[0-7]* [0-7]* [0-9a-f]* \([0-9a-f]*\) .*/\1/p'
     echo "$new"
 } |

@@ -188,6 +188,26 @@ fn the_final_response_has_the_last_word_unless_it_leaves_items_out() {
 }
 
 #[test]
+fn a_cut_that_the_server_calls_complete_is_seen_by_its_length() {
+    let response = |arguments: &str| {
+        let call = json!({ "type": "function_call", "call_id": "a", "name": "f", "arguments": arguments, "status": "completed" });
+        json!({ "status": "completed", "output": [call], "usage": { "output_tokens": 12 } }).to_string()
+    };
+    let read = |arguments: &str, limit: Option<u32>| {
+        let mut parser = ResponseParser::new(limit);
+        parser.whole(&response(arguments), &mut |_| {}).unwrap();
+        let answer = finish(parser).unwrap();
+        let sent_back = raw(&answer)[0]["arguments"].as_str().map(str::to_owned);
+        (answer.stop, answer.tool_calls.len(), sent_back)
+    };
+    assert_eq!(read("{", Some(12)), (StopReason::MaxTokens, 0, None));
+    assert_eq!(read("{}", Some(12)), (StopReason::ToolUse, 1, Some("{}".into())));
+    let mended = Some(r#"{"malformed_arguments":"{"}"#.to_owned());
+    assert_eq!(read("{", Some(13)), (StopReason::ToolUse, 1, mended.clone()));
+    assert_eq!(read("{", None), (StopReason::ToolUse, 1, mended));
+}
+
+#[test]
 fn failures_are_typed() {
     let failed =
         |error: Value| json!({ "type": "response.failed", "response": { "status": "failed", "error": error } });

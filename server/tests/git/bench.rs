@@ -1,0 +1,106 @@
+//! A repository, its quarantine and real sandboxes of the local backend.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backspace_server::forge::git::{GitLimits, Mirror, Quarantine};
+use backspace_server::jobs::Jobs;
+use backspace_server::orchestrator::workspace::Workspace;
+use backspace_server::sandbox::local::{LocalConfig, LocalProvider, find_supervisor};
+use backspace_server::sandbox::{ExecSpec, Sandbox, SandboxLimits, SandboxProvider, SandboxSpec};
+use backspace_server::task::id::{Epoch, SandboxId, TaskId};
+use backspace_server::task::record::Checkpoint;
+
+use crate::fixture::{Bare, Fixture, git, main_branch};
+
+pub(crate) const MINUTE: Duration = Duration::from_secs(60);
+
+/// A repository and a provider of sandboxes.
+pub(crate) struct Bench {
+    pub(crate) fixture: Fixture,
+    provider: LocalProvider,
+    pub(crate) mirror: Mirror,
+    pub(crate) task: TaskId,
+    pub(crate) quarantine: Quarantine,
+}
+
+impl Bench {
+    pub(crate) async fn new(files: &[(&str, &[u8])]) -> Self {
+        let fixture = Fixture::new().await;
+        let bare = fixture.bare("a.git", files);
+        Self::over(fixture, &bare).await
+    }
+
+    pub(crate) async fn with_limits(limits: GitLimits, files: &[(&str, &[u8])]) -> Self {
+        let fixture = Fixture::with_limits(limits).await;
+        let bare = fixture.bare("a.git", files);
+        Self::over(fixture, &bare).await
+    }
+
+    pub(crate) async fn over(fixture: Fixture, bare: &Bare) -> Self {
+        let supervisor = find_supervisor(&std::env::current_exe().unwrap());
+        let supervisor = supervisor.expect("run `cargo build -p sandbox-supervisor` first");
+        let config = LocalConfig::new(fixture.path("sandboxes"), supervisor);
+        let provider = LocalProvider::new(config, Jobs::new()).unwrap();
+        let mirror = fixture.mirror(bare).await;
+        let task = TaskId::random();
+        let quarantine = fixture.store.quarantine(task, &mirror).unwrap();
+        Self {
+            fixture,
+            provider,
+            mirror,
+            task,
+            quarantine,
+        }
+    }
+
+    pub(crate) async fn sandbox(&self) -> Arc<dyn Sandbox> {
+        let spec = SandboxSpec {
+            id: SandboxId::random(),
+            epoch: Epoch(1),
+            limits: SandboxLimits::default(),
+            image: None,
+            environment: Vec::new(),
+            allowed_hosts: Vec::new(),
+            objects: Some(self.mirror.objects.clone()),
+            checkout: None,
+            deadline: 10 * MINUTE,
+        };
+        self.provider.create(spec).await.unwrap()
+    }
+
+    pub(crate) async fn workspace(&self) -> (Arc<dyn Sandbox>, Workspace) {
+        let sandbox = self.sandbox().await;
+        let workspace = Workspace::materialize(Arc::clone(&sandbox), self.quarantine.clone(), &main_branch()).await;
+        (sandbox, workspace.unwrap())
+    }
+
+    /// Lists a saved tree: mode, path and content of each file.
+    pub(crate) fn content(&self, checkpoint: &Checkpoint) -> Vec<String> {
+        let quarantine = self.quarantine_folder();
+        let list = git(Some(&quarantine), &["ls-tree", "-r", checkpoint.tree.as_str()]);
+        list.lines()
+            .map(|line| {
+                let (head, path) = line.split_once('\t').unwrap();
+                let words: Vec<&str> = head.split(' ').collect();
+                let content = match words[1] {
+                    "blob" => git(Some(&quarantine), &["cat-file", "blob", words[2]]),
+                    kind => kind.into(),
+                };
+                format!("{} {path} {content}", words[0])
+            })
+            .collect()
+    }
+
+    pub(crate) fn quarantine_folder(&self) -> std::path::PathBuf {
+        let entries = std::fs::read_dir(self.fixture.path("git/quarantines")).unwrap();
+        entries.map(|entry| entry.unwrap().path()).next().unwrap()
+    }
+}
+
+pub(crate) async fn sh(sandbox: &Arc<dyn Sandbox>, command: &str) -> String {
+    let report = sandbox.exec(ExecSpec::shell(command, MINUTE), None).await.unwrap();
+    let output = String::from_utf8(report.output).unwrap();
+    assert_eq!(report.exit_code, Some(0), "{command}: {output}");
+    output
+}
