@@ -44,7 +44,7 @@ const ATTEMPTS: &[Attempt] = &[
     ("write /dev", || create("/dev/backspace-probe")),
     ("write /", || create("/backspace-probe")),
     ("mount tmpfs", mount_memory),
-    ("remount /usr", remount),
+    ("remount /proc", remount),
     ("unmount /proc", || {
         call_number(libc::SYS_umount2, &[c"/proc".as_ptr() as c_long, 2])
     }),
@@ -92,7 +92,6 @@ const ATTEMPTS: &[Attempt] = &[
 /// Makes all attempts, connects to `addresses` and opens `paths`.
 pub fn run(addresses: &[SocketAddr], paths: &[String]) -> ProbeReport {
     let mut report = ProbeReport {
-        // Read before the attempts, which leave descriptors open where they succeed.
         descriptors: descriptors(),
         status: status(),
         namespaces: namespaces(),
@@ -100,7 +99,7 @@ pub fn run(addresses: &[SocketAddr], paths: &[String]) -> ProbeReport {
         ..ProbeReport::default()
     };
     for (name, attempt) in ATTEMPTS {
-        report.note((*name).to_owned(), attempt());
+        report.note((*name).to_owned(), apart(*attempt));
     }
     for address in addresses {
         let connected = TcpStream::connect_timeout(address, Duration::from_secs(2));
@@ -120,6 +119,27 @@ impl ProbeReport {
                 self.refused.insert(name, error.to_string());
             }
         }
+    }
+}
+
+/// Makes an attempt in a process of its own: one that succeeds would change what the next ones can.
+fn apart(attempt: fn() -> io::Result<()>) -> io::Result<()> {
+    // SAFETY: this process has one thread, so its copy may do anything.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let status = attempt().map_or_else(|error| error.raw_os_error().unwrap_or(255), |()| 0);
+        // SAFETY: does not return and touches no memory.
+        unsafe { libc::_exit(status) };
+    }
+    let mut status = 0;
+    // SAFETY: the status is a live integer. A failed fork has no child to wait for, which is an error too.
+    if unsafe { libc::waitpid(child, &raw mut status, 0) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    match libc::WEXITSTATUS(status) {
+        0 if libc::WIFEXITED(status) => Ok(()),
+        0 => Err(io::Error::other(format!("killed by signal {}", libc::WTERMSIG(status)))),
+        errno => Err(io::Error::from_raw_os_error(errno)),
     }
 }
 
@@ -206,7 +226,7 @@ fn call_number(number: c_long, arguments: &[c_long]) -> io::Result<()> {
     call(number, arguments).map(drop)
 }
 
-/// Leaves the descriptor open: the process ends soon.
+/// Leaves the descriptor open: the process ends at once.
 fn call_descriptor(number: c_long, arguments: &[c_long]) -> io::Result<()> {
     call(number, arguments).map(drop)
 }
@@ -218,7 +238,7 @@ fn mount_memory() -> io::Result<()> {
 
 fn remount() -> io::Result<()> {
     let flags = (libc::MS_REMOUNT | libc::MS_BIND).cast_signed();
-    call_number(libc::SYS_mount, &[0, c"/usr".as_ptr() as c_long, 0, flags, 0])
+    call_number(libc::SYS_mount, &[0, c"/proc".as_ptr() as c_long, 0, flags, 0])
 }
 
 fn clone_user() -> io::Result<()> {

@@ -20,15 +20,14 @@ mod context;
 mod conversation;
 mod digest;
 mod driver;
-mod model_choice;
 pub mod prompt;
 mod repetition;
+mod spend;
 mod text_cut;
 mod tool;
 
 pub use config::AgentConfig;
 pub use driver::{Agent, AgentParts};
-pub use model_choice::{AgentModel, Price};
 pub use tool::SPECS as TOOL_SPECS;
 
 /// How the agent's work ended.
@@ -100,3 +99,6 @@ pub trait Journal: Send + Sync {
     /// Keeps a long text as an artifact and returns its id.
     async fn keep_text(&self, call: &CallId, text: &str) -> Result<ArtifactId, JournalError>;
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,9 +33,11 @@ mod agent_service;
 mod artifact_stream;
 pub mod auth;
 mod convert;
+mod cors;
 mod dispatch;
 mod edge;
 mod event_stream;
+mod gateway;
 pub mod origin;
 pub mod rate_limit;
 mod status;
@@ -126,6 +128,8 @@ pub async fn serve(
     let reporter = HealthReporter::new();
     reporter.set_serving::<AgentServiceServer<AgentService>>().await;
     let service = AgentService::new(orchestrator);
+    let http = gateway::routes(service.clone(), gate.clone(), drain.clone());
+    let origins = gate.origins();
     let grpc = grpc_routes(service, &reporter, &connections)?.layer(from_fn_with_state(gate, grpc_edge));
     let draining = drain.clone();
     jobs.spawn("health", async move {
@@ -134,7 +138,7 @@ pub async fn serve(
         reporter.set_not_serving::<AgentServiceServer<AgentService>>().await;
     });
     tracing::info!(%address, "listening");
-    let dispatch = Dispatch::new(grpc, Router::new());
+    let dispatch = Dispatch::new(grpc, http, origins);
     accept::accept(listener, dispatch, connections, &jobs, drain, DRAIN_GRACE).await;
     Ok(())
 }
@@ -161,3 +165,6 @@ fn grpc_routes(
         .add_service(reflection_v1alpha.max_decoding_message_size(limits.max_message_bytes))
         .into_axum_router())
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,11 +5,16 @@
 
 pub mod agent;
 pub mod api;
+pub mod app;
+pub mod config;
+pub mod doctor;
 pub mod forge;
 pub mod jobs;
 pub mod model;
 pub mod orchestrator;
 pub mod sandbox;
 pub mod secret;
+pub mod shutdown;
 pub mod store;
 pub mod task;
+pub mod telemetry;

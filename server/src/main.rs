@@ -1,3 +1,103 @@
-//! Entry point.
+//! The process: settings → logging → parts → serve → drain → exit code.
+//!
+//! Exit codes: 0 after an ordered stop, 1 when the server failed, 64 when the configuration is wrong.
 
-fn main() {}
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use backspace_server::config::{Config, settings};
+use backspace_server::{app, doctor, shutdown, telemetry};
+
+const EX_USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        eprintln!("backspace-server: a TLS provider was installed twice");
+        return ExitCode::FAILURE;
+    }
+    let flags = settings::command().get_matches();
+    if flags.subcommand_matches("settings").is_some() {
+        print!("{}", settings::reference());
+        return ExitCode::SUCCESS;
+    }
+    let environment: BTreeMap<String, String> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let dot_env = match read_dot_env() {
+        Ok(values) => values,
+        Err(error) => return usage(&format!("{error:#}")),
+    };
+    let values = settings::Values::gather(&flags, &environment, &dot_env);
+    if flags.get_flag("print-config") {
+        print!("{}", values.print());
+        return ExitCode::SUCCESS;
+    }
+    let config = match Config::new(&values, data_home(&environment)) {
+        Ok(config) => config,
+        Err(faults) => return usage(&faults.to_string()),
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("backspace-server: no runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = if flags.subcommand_matches("doctor").is_some() {
+        runtime.block_on(doctor::run(&config))
+    } else {
+        runtime.block_on(serve(config))
+    };
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    code
+}
+
+async fn serve(config: Config) -> ExitCode {
+    let redactor = Arc::new(app::redactor(&config));
+    if let Err(error) = telemetry::install(&config.log, Arc::clone(&redactor)) {
+        return usage(&error.to_string());
+    }
+    match app::App::build(config, redactor).await {
+        Ok(app) => match app.run(shutdown::signal()).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                tracing::error!("the server failed: {error:#}");
+                ExitCode::FAILURE
+            }
+        },
+        Err(app::BuildError::Faults(faults)) => {
+            let mut text = String::from("the server can't start:");
+            faults.iter().for_each(|fault| text.push_str(&format!("\n  {fault}")));
+            usage(&text)
+        }
+    }
+}
+
+fn usage(message: &str) -> ExitCode {
+    eprintln!("backspace-server: {message}");
+    ExitCode::from(EX_USAGE)
+}
+
+fn read_dot_env() -> anyhow::Result<BTreeMap<String, String>> {
+    let lines = match dotenvy::from_path_iter(".env") {
+        Ok(lines) => lines,
+        Err(error) if error.not_found() => return Ok(BTreeMap::new()),
+        Err(error) => return Err(error).context(".env can't be read"),
+    };
+    lines
+        .collect::<Result<_, _>>()
+        .context(".env has a line that is not NAME=value")
+}
+
+fn data_home(environment: &BTreeMap<String, String>) -> Option<PathBuf> {
+    let set = |name: &str| {
+        environment
+            .get(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    set("XDG_DATA_HOME").or_else(|| set("HOME").map(|home| home.join(".local/share")))
+}

@@ -16,9 +16,12 @@ pub mod catalog;
 mod classify;
 mod conversation;
 pub mod http;
+pub mod openai_chat;
+pub mod openai_responses;
 pub mod pricing;
 #[cfg(test)]
 mod recorded;
+pub mod replay;
 pub mod retry;
 mod retry_after;
 pub mod scripted;

@@ -5,21 +5,39 @@
 //! cursor over the log and nothing else.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use tokio_stream::Stream;
 use uuid::Uuid;
 
-pub mod analyse;
-
-use crate::store::feed::FeedItem;
-use crate::store::{ArtifactChunk, QueueScope, StoreError};
+use crate::store::feed::{FeedContent, FeedItem};
+use crate::store::{
+    ArtifactChunk, NewMessage, NewTask, Posted, QueueScope, RequestKey, StoreError, Submission, TaskQuery,
+};
 use crate::task::budget::Limits;
-use crate::task::id::{PrincipalId, Sequence, TaskId, Timestamp};
+use crate::task::id::{ArtifactId, PrincipalId, Sequence, TaskId, Timestamp};
 use crate::task::record::TaskRecord;
-use crate::task::spec::{SpecPolicy, TaskSpec, Violation};
+use crate::task::spec::{SpecPolicy, TaskSpec, Violation, check_message};
 use crate::task::state::State;
 
+mod access;
+pub mod analyse;
+mod finish;
+mod parts;
+mod prepare;
+mod publish;
+mod pull_request;
+mod run;
+mod run_log;
+mod scheduler;
+mod verify;
+mod work;
+mod workbench;
 pub mod workspace;
+
+pub use parts::{OrchestratorConfig, Parts};
+
+use access::{may_use_repository, request_key};
 
 /// An authenticated caller and what it may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,77 +170,252 @@ pub enum OrchestratorError {
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// What the edge may ask for. See `Orchestrator`.
+/// What a call gives.
 pub type CallResult<T> = Result<T, OrchestratorError>;
 
-/// Takes Tasks in and answers about them.
-#[derive(Clone)]
-pub struct Orchestrator {}
+/// Bytes of an artifact given at once.
+const ARTIFACT_CHUNK_BYTES: u32 = 64 * 1024;
 
-#[expect(
-    clippy::unused_async,
-    reason = "the signatures are the contract that the edge is built against"
-)]
+/// Takes Tasks in and answers about them. Clones share one state.
+#[derive(Clone)]
+pub struct Orchestrator {
+    parts: Arc<Parts>,
+    scheduler: scheduler::Scheduler,
+}
+
 impl Orchestrator {
+    /// Makes an orchestrator; nothing runs before `start`.
+    pub fn new(parts: Parts) -> Self {
+        let parts = Arc::new(parts);
+        let scheduler = scheduler::Scheduler::new(Arc::clone(&parts));
+        Self { parts, scheduler }
+    }
+
+    /// Starts to give run slots, first to Tasks that an earlier server left behind.
+    pub fn start(&self) {
+        self.scheduler.start();
+    }
+
+    /// Refuses new Tasks, brings every run to a durable point and returns when all have stopped.
+    pub async fn drain(&self) {
+        self.scheduler.drain().await;
+    }
+
     /// Returns what a request is checked against.
     pub fn spec_policy(&self) -> &SpecPolicy {
-        unreachable!()
+        &self.parts.policy
     }
 
     /// Accepts a Task; it is on disk when this returns. A repeated request id joins the first Task.
-    pub async fn submit(&self, _caller: &Caller, _spec: TaskSpec, _request_id: Option<Uuid>) -> CallResult<TaskRecord> {
-        Err(OrchestratorError::Draining)
+    pub async fn submit(&self, caller: &Caller, spec: TaskSpec, request_id: Option<Uuid>) -> CallResult<TaskRecord> {
+        let request = request_id
+            .map(|id| request_key(id, &spec))
+            .transpose()
+            .map_err(internal)?;
+        self.accept(caller, spec, request, None).await
+    }
+
+    async fn accept(
+        &self,
+        caller: &Caller,
+        spec: TaskSpec,
+        request: Option<RequestKey>,
+        continues: Option<TaskId>,
+    ) -> CallResult<TaskRecord> {
+        if self.scheduler.is_draining() {
+            return Err(OrchestratorError::Draining);
+        }
+        if !may_use_repository(caller, &spec.repository.to_string()) {
+            return Err(OrchestratorError::RepositoryDenied);
+        }
+        if let Err(error) = self.parts.models.resolve(spec.model.as_deref()) {
+            return Err(OrchestratorError::NoModel {
+                message: error.to_string(),
+            });
+        }
+        let task = NewTask {
+            id: TaskId::random(),
+            principal: caller.principal.clone(),
+            requester: caller.requester.clone(),
+            spec,
+            request,
+            continues,
+            now: Timestamp::now(),
+        };
+        match self.parts.store.submit(task, self.parts.config.queue_limits()).await? {
+            Submission::Created(record) => {
+                self.scheduler.wake();
+                Ok(record)
+            }
+            Submission::Joined(record) => Ok(record),
+        }
     }
 
     /// Returns a Task of the caller's.
-    pub async fn task(&self, _caller: &Caller, _id: TaskId) -> CallResult<TaskRecord> {
-        Err(OrchestratorError::Draining)
+    pub async fn task(&self, caller: &Caller, id: TaskId) -> CallResult<TaskRecord> {
+        let record = self.parts.store.task(id).await?;
+        record
+            .filter(|record| record.principal == caller.principal)
+            .ok_or(OrchestratorError::TaskNotFound)
     }
 
     /// Lists the caller's Tasks, newest first.
-    pub async fn list(&self, _caller: &Caller, _request: ListRequest) -> CallResult<Vec<TaskRecord>> {
-        Err(OrchestratorError::Draining)
+    pub async fn list(&self, caller: &Caller, request: ListRequest) -> CallResult<Vec<TaskRecord>> {
+        let ListRequest { states, limit, after } = request;
+        let query = TaskQuery {
+            principal: caller.principal.clone(),
+            states,
+            limit,
+            after,
+        };
+        Ok(self.parts.store.list(query).await?)
     }
 
     /// Asks a Task to stop.
-    pub async fn cancel(&self, _caller: &Caller, _id: TaskId, _reason: String) -> CallResult<TaskRecord> {
-        Err(OrchestratorError::Draining)
+    pub async fn cancel(&self, caller: &Caller, id: TaskId, reason: String) -> CallResult<TaskRecord> {
+        self.task(caller, id).await?;
+        let requester = caller.requester.clone();
+        let reason = self.parts.redactor.mask(&reason).into_owned();
+        let record = self
+            .parts
+            .store
+            .request_cancel(id, requester, reason, Timestamp::now())
+            .await?;
+        self.scheduler.cancel(id);
+        Ok(record)
     }
 
     /// Sends a message into a Task; returns the Task that will act on it.
-    pub async fn message(&self, _caller: &Caller, _id: TaskId, _message: MessageRequest) -> CallResult<TaskRecord> {
-        Err(OrchestratorError::Draining)
+    pub async fn message(&self, caller: &Caller, id: TaskId, message: MessageRequest) -> CallResult<TaskRecord> {
+        let record = self.task(caller, id).await?;
+        let mut text = message.text.clone();
+        if message.include_review_comments {
+            let comments = self.review_comments(&record).await?;
+            text = if text.is_empty() {
+                comments
+            } else {
+                format!("{text}\n\n{comments}")
+            };
+        } else {
+            check_message(&text).map_err(|violation| OrchestratorError::Invalid(vec![violation]))?;
+        }
+        let request = message
+            .request_id
+            .map(|request_id| request_key(request_id, &(id, &text)))
+            .transpose()
+            .map_err(internal)?;
+        let new = NewMessage {
+            text: text.clone(),
+            request,
+            principal: caller.principal.clone(),
+            now: Timestamp::now(),
+        };
+        match self.parts.store.post_message(id, new).await? {
+            Posted::Accepted(record) => Ok(record),
+            Posted::TooLate(record) => {
+                let spec = TaskSpec {
+                    instruction: text,
+                    ..record.spec
+                };
+                // The same key, so that a repeat of this call joins the Task that the first one made.
+                self.accept(caller, spec, request, Some(id)).await
+            }
+        }
+    }
+
+    async fn review_comments(&self, record: &TaskRecord) -> CallResult<String> {
+        let number = match &record.ending {
+            Some(ending) => access::pull_request_number(ending, record.preserved_work.as_ref()),
+            None => None,
+        };
+        let Some(number) = number else {
+            let message = "the task has no pull request whose review comments could be read".to_owned();
+            return Err(OrchestratorError::Precondition { message });
+        };
+        access::fetch_review_comments(&self.parts, record, number).await
     }
 
     /// Streams a Task's events after a cursor.
-    pub async fn watch(
-        &self,
-        _caller: &Caller,
-        _id: TaskId,
-        _after: Sequence,
-        _watch: Watch,
-    ) -> CallResult<EventStream> {
-        Err(OrchestratorError::Draining)
+    pub async fn watch(&self, caller: &Caller, id: TaskId, after: Sequence, watch: Watch) -> CallResult<EventStream> {
+        let record = self.task(caller, id).await?;
+        let (oldest, last) = (record.oldest_sequence, record.last_sequence);
+        if after > last || after.next() < oldest {
+            return Err(OrchestratorError::OutOfRange { after, oldest, last });
+        }
+        let store = Arc::clone(&self.parts.store);
+        let content = match watch {
+            Watch::All => FeedContent::All,
+            Watch::DurableOnly => FeedContent::Durable,
+        };
+        Ok(Box::pin(self.parts.feed.watch(store, id, after, content)))
     }
 
     /// Reads a piece of an artifact; empty data at its end.
     pub async fn read_artifact(
         &self,
-        _caller: &Caller,
-        _id: TaskId,
-        _artifact: &str,
-        _offset: u64,
+        caller: &Caller,
+        id: TaskId,
+        artifact: &str,
+        offset: u64,
     ) -> CallResult<ArtifactChunk> {
-        Err(OrchestratorError::Draining)
+        let record = self.task(caller, id).await?;
+        if artifact == "log" {
+            return access::read_log(&self.parts, &record, offset, ARTIFACT_CHUNK_BYTES).await;
+        }
+        let name = ArtifactId::new(artifact);
+        match self
+            .parts
+            .store
+            .read_artifact(id, &name, offset, ARTIFACT_CHUNK_BYTES)
+            .await?
+        {
+            Some(chunk) => Ok(chunk),
+            None if matches!(artifact, "patch" | "exchanges") => Ok(ArtifactChunk {
+                data: bytes::Bytes::new(),
+                size: 0,
+            }),
+            None => Err(OrchestratorError::ArtifactNotFound),
+        }
     }
 
     /// Deletes a terminal Task with all that belongs to it.
-    pub async fn delete(&self, _caller: &Caller, _id: TaskId) -> CallResult<()> {
-        Err(OrchestratorError::Draining)
+    pub async fn delete(&self, caller: &Caller, id: TaskId) -> CallResult<()> {
+        match self.task(caller, id).await {
+            Ok(_) => {}
+            Err(OrchestratorError::TaskNotFound) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        self.parts.store.delete(id).await?;
+        if let Err(error) = self.parts.git.remove_quarantine(id).await {
+            tracing::warn!(task.id = %id, error = &error as &dyn std::error::Error, "the objects of a deleted task are left behind");
+        }
+        Ok(())
     }
 
     /// Returns what this server is and can do.
     pub fn server_info(&self) -> ServerInfo {
-        ServerInfo::default()
+        self.parts.info.clone()
+    }
+}
+
+fn internal(error: impl std::error::Error + Send + Sync + 'static) -> OrchestratorError {
+    OrchestratorError::Internal(Box::new(error))
+}
+
+impl From<StoreError> for OrchestratorError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NotFound => Self::TaskNotFound,
+            StoreError::RequestConflict => Self::RequestConflict,
+            StoreError::QueueFull { scope } => Self::QueueFull(scope),
+            StoreError::OutOfRange { after, oldest, last } => Self::OutOfRange { after, oldest, last },
+            StoreError::StillLive => Self::Precondition {
+                message: "the task is still live; cancel it and wait for its end first".into(),
+            },
+            StoreError::Unavailable { .. } => Self::StoreUnavailable(error),
+            StoreError::LeaseLost | StoreError::Illegal(_) | StoreError::Internal { .. } => {
+                Self::Internal(Box::new(error))
+            }
+        }
     }
 }

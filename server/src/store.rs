@@ -309,6 +309,9 @@ pub trait TaskStore: Send + Sync + 'static {
     /// remembered values older than their time; returns how many Tasks were trimmed.
     async fn trim(&self, before: Timestamp) -> Result<u64, StoreError>;
 
+    /// Returns the Tasks that are neither waiting nor terminal: what runs hold or have left behind.
+    async fn live_tasks(&self) -> Result<Vec<TaskRecord>, StoreError>;
+
     /// Returns how many Tasks wait and how many are claimed.
     async fn load(&self) -> Result<StoreLoad, StoreError>;
 }

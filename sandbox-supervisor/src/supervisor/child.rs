@@ -255,7 +255,9 @@ fn run_command(command: &Command<'_>, confinement: &Confinement, image: &Image, 
         replace(writers.stdout.as_fd(), 1)?;
         replace(writers.stderr.as_fd(), 2)?;
         system::close_others_on_exec().map_err(step("close_range"))?;
-        // The command is a better victim than the supervisor when memory runs out.
+        // The command is a better victim than the supervisor when memory runs out. The file belongs to root as
+        // long as this process may not be traced; nobody who could do so is in its namespace yet.
+        let _ = system::control(libc::PR_SET_DUMPABLE, 1);
         let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
         system::reset_signals();
         confinement.apply().map_err(step("confine the command"))?;

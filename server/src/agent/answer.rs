@@ -5,10 +5,15 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::agent::{AgentEnd, AgentModel, Journal, Record, TOOL_SPECS};
+use crate::agent::{AgentEnd, Journal, JournalError, Record, TOOL_SPECS};
+use crate::model::catalog::ResolvedModel;
+use crate::model::retry::{
+    AnswerError, AnswerObserver, GoOn, RetryBudget, RetryPolicy, ScheduledRetry, answer_with_retry,
+};
 use crate::model::transcript::Transcript;
 use crate::model::{Answer, Delta, ModelError, ModelRequest};
 use crate::secret::{MaskedPiece, MaskedStream, Redactor};
@@ -17,10 +22,12 @@ use crate::task::event::{EventPayload, LivePayload};
 
 /// The models of a Task, in the order in which they are tried.
 pub(super) struct ModelLine {
-    models: Vec<AgentModel>,
-    current: usize,
-    system: String,
-    redactor: Arc<Redactor>,
+    pub(super) models: Vec<ResolvedModel>,
+    pub(super) current: usize,
+    pub(super) system: String,
+    pub(super) redactor: Arc<Redactor>,
+    pub(super) retry_policy: RetryPolicy,
+    pub(super) retry_budget: RetryBudget,
 }
 
 /// What asking gave.
@@ -42,18 +49,8 @@ pub(super) struct Question<'a> {
 }
 
 impl ModelLine {
-    pub(super) fn new(first: AgentModel, fallbacks: Vec<AgentModel>, system: String, redactor: Arc<Redactor>) -> Self {
-        let models = std::iter::once(first).chain(fallbacks).collect();
-        Self {
-            models,
-            current: 0,
-            system,
-            redactor,
-        }
-    }
-
     /// Returns the model that is asked now.
-    pub(super) fn current(&self) -> Option<&AgentModel> {
+    pub(super) fn current(&self) -> Option<&ResolvedModel> {
         self.models.get(self.current)
     }
 
@@ -67,12 +64,13 @@ impl ModelLine {
         transcript: &mut Transcript,
         question: &Question<'_>,
     ) -> Result<Asked, AgentEnd> {
+        let mut view = DeltaView::new(question, self.redactor.clone());
         loop {
             let Some(model) = self.models.get(self.current) else {
                 let message = "no model is configured".to_owned();
                 return Err(AgentEnd::Model(ModelError::Rejected { message }));
             };
-            let error = match self.ask_one(model, transcript, question).await? {
+            let error = match self.ask_one(model, transcript, question, &mut view).await? {
                 Ok(answer) => return Ok(Asked::Answer(answer)),
                 Err(error @ ModelError::ContextTooLong { .. }) => return Ok(Asked::TooLong(error)),
                 Err(error) => error,
@@ -80,46 +78,51 @@ impl ModelLine {
             let Some(next) = self.models.get(self.current + 1).filter(|_| another_may_help(&error)) else {
                 return Err(AgentEnd::Model(error));
             };
-            let message = format!(
-                "{} can't go on ({error}); {} takes over",
-                model.full_name(),
-                next.full_name()
-            );
+            let message = format!("{} can't go on ({error}); {} takes over", model.name, next.name);
             let message = self.redactor.mask(&message).into_owned();
             let record = Record {
                 events: vec![EventPayload::Warning { message }],
                 ..Record::default()
             };
             question.journal.record(record).await.map_err(AgentEnd::Journal)?;
+            view.start_anew();
             self.current += 1;
         }
     }
 
     async fn ask_one(
         &self,
-        model: &AgentModel,
+        model: &ResolvedModel,
         transcript: &mut Transcript,
         question: &Question<'_>,
+        view: &mut DeltaView<'_>,
     ) -> Result<Result<Answer, ModelError>, AgentEnd> {
-        let mut view = DeltaView::new(question, self.redactor.clone());
-        let mut on_delta = |delta: Delta| view.take(delta);
         let request = ModelRequest {
-            model: &model.name,
+            model: &model.model,
             system: &self.system,
             tools: &TOOL_SPECS,
             transcript,
-            max_output_tokens: model.max_output_tokens,
+            max_output_tokens: None,
         };
+        let provider = model.provider.as_ref();
+        let (policy, budget) = (&self.retry_policy, &self.retry_budget);
         let answer = tokio::select! {
             biased;
-            () = question.cancel.cancelled() => return Err(AgentEnd::Cancelled),
             () = until(question.deadline) => return Err(AgentEnd::Exhausted(Exhausted::Time)),
-            answer = model.provider.answer(request, &mut on_delta) => answer,
+            answer = answer_with_retry(provider, request, policy, budget, question.cancel, view) => answer,
         };
-        if answer.is_ok() {
-            view.finish();
+        match answer {
+            Ok(answer) => {
+                view.finish();
+                Ok(Ok(answer))
+            }
+            Err(AnswerError::Model { error, .. }) => Ok(Err(error)),
+            Err(AnswerError::Cancelled) => Err(AgentEnd::Cancelled),
+            Err(AnswerError::GivenUp) => Err(match view.failure.take() {
+                Some(failure) => AgentEnd::Journal(failure),
+                None => AgentEnd::Cancelled,
+            }),
         }
-        Ok(answer)
     }
 }
 
@@ -144,33 +147,33 @@ fn another_may_help(error: &ModelError) -> bool {
     }
 }
 
-/// Shows a message while it is written, masked.
+/// Shows a message while it is written, masked, and records the tries that failed.
 struct DeltaView<'a> {
     question: &'a Question<'a>,
+    redactor: Arc<Redactor>,
     stream: MaskedStream,
     received_bytes: u64,
     attempt: u32,
+    failure: Option<JournalError>,
 }
 
 impl<'a> DeltaView<'a> {
     fn new(question: &'a Question<'a>, redactor: Arc<Redactor>) -> Self {
         Self {
             question,
-            stream: MaskedStream::new(redactor),
+            stream: MaskedStream::new(redactor.clone()),
+            redactor,
             received_bytes: 0,
             attempt: 1,
+            failure: None,
         }
     }
 
-    fn take(&mut self, delta: Delta) {
-        let Delta::Text(text) = delta else {
-            return;
-        };
-        let pieces = self.stream.push(self.received_bytes, text.as_bytes());
-        self.received_bytes += text.len() as u64;
-        for piece in pieces {
-            self.send(piece);
-        }
+    /// Voids what was shown: another try begins.
+    fn start_anew(&mut self) {
+        self.stream = MaskedStream::new(self.redactor.clone());
+        self.received_bytes = 0;
+        self.attempt += 1;
     }
 
     fn finish(&mut self) {
@@ -187,6 +190,41 @@ impl<'a> DeltaView<'a> {
                 offset: piece.offset,
                 attempt: self.attempt,
             });
+        }
+    }
+}
+
+#[async_trait]
+impl AnswerObserver for DeltaView<'_> {
+    fn delta(&mut self, delta: Delta) {
+        let Delta::Text(text) = delta else {
+            return;
+        };
+        let pieces = self.stream.push(self.received_bytes, text.as_bytes());
+        self.received_bytes += text.len() as u64;
+        for piece in pieces {
+            self.send(piece);
+        }
+    }
+
+    async fn retry_scheduled(&mut self, retry: ScheduledRetry) -> GoOn {
+        self.start_anew();
+        let event = EventPayload::RetryScheduled {
+            component: "model".into(),
+            attempt: retry.attempt,
+            delay: retry.delay,
+            message: self.redactor.mask(&retry.message).into_owned(),
+        };
+        let record = Record {
+            events: vec![event],
+            ..Record::default()
+        };
+        match self.question.journal.record(record).await {
+            Ok(()) => GoOn::Yes,
+            Err(failure) => {
+                self.failure = Some(failure);
+                GoOn::No
+            }
         }
     }
 }

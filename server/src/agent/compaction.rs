@@ -10,7 +10,7 @@ use crate::agent::context;
 use crate::agent::conversation::Touched;
 use crate::agent::digest::digest;
 use crate::agent::driver::Agent;
-use crate::agent::model_choice::add_request;
+use crate::agent::spend::add_request;
 use crate::agent::{AgentEnd, Record, prompt};
 use crate::model::Item;
 use crate::model::transcript::Transcript;
@@ -61,11 +61,7 @@ impl Agent {
         if let Some(summary) = self.ask_for_summary(items, question).await? {
             return Ok(summary);
         }
-        let window_tokens = self
-            .line
-            .current()
-            .and_then(|model| model.window_tokens)
-            .unwrap_or(32_000);
+        let window_tokens = self.line.current().map_or(32_000, |model| model.window_tokens);
         let mut chars = usize::try_from(window_tokens).unwrap_or(usize::MAX).min(1 << 20);
         for _ in 0..DIGEST_TRIES {
             let text = format!("{}\n\n{}", digest(self.transcript.items(), chars), prompt::COMPACT);

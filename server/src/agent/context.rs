@@ -28,12 +28,6 @@ pub(super) fn unseen_tokens(system: &str, items: &[Item]) -> u64 {
     as_tokens(system.len() + items.iter().map(item_bytes).sum::<usize>())
 }
 
-/// Returns the tokens at which to compact: a percentage of the window, and room for an answer in any case.
-pub(super) fn limit_tokens(window_tokens: u64, max_output_tokens: Option<u32>, percent: u64) -> u64 {
-    let room = u64::from(max_output_tokens.unwrap_or(0)).min(window_tokens / 2);
-    (window_tokens / 100 * percent).min(window_tokens - room)
-}
-
 fn as_tokens(bytes: usize) -> u64 {
     (bytes / BYTES_PER_TOKEN) as u64
 }
@@ -80,12 +74,5 @@ mod tests {
         };
         let items = [user(&"x".repeat(9000)), Item::Assistant(answer), user("abcdef")];
         assert_eq!(tokens("abc", &items), 1236);
-    }
-
-    #[test]
-    fn an_answer_always_has_room() {
-        assert_eq!(limit_tokens(200_000, Some(32_000), 80), 160_000);
-        assert_eq!(limit_tokens(100_000, Some(32_000), 80), 68_000);
-        assert_eq!(limit_tokens(8_000, Some(32_000), 80), 4_000);
     }
 }

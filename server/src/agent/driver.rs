@@ -14,10 +14,12 @@ use tokio_util::sync::CancellationToken;
 use crate::agent::answer::{Asked, ModelLine, Question};
 use crate::agent::calls::{Permission, prepare};
 use crate::agent::conversation::{self, Touched};
-use crate::agent::model_choice::add_request;
 use crate::agent::repetition::{Repetition, Suspicion};
+use crate::agent::spend::add_request;
 use crate::agent::tool::Shell;
-use crate::agent::{AgentConfig, AgentEnd, AgentModel, Journal, JournalError, Record, context, prompt};
+use crate::agent::{AgentConfig, AgentEnd, Journal, JournalError, Record, context, prompt};
+use crate::model::catalog::ResolvedModel;
+use crate::model::retry::{RetryBudget, RetryPolicy};
 use crate::model::transcript::Transcript;
 use crate::model::{Answer, Item, ModelError, StopReason};
 use crate::sandbox::Sandbox;
@@ -37,9 +39,13 @@ pub struct AgentParts {
     /// Settings.
     pub config: AgentConfig,
     /// The model to ask.
-    pub model: AgentModel,
+    pub model: ResolvedModel,
     /// Models to go on with when it stays unavailable, in order.
-    pub fallbacks: Vec<AgentModel>,
+    pub fallbacks: Vec<ResolvedModel>,
+    /// How requests are tried again.
+    pub retry_policy: RetryPolicy,
+    /// What all Tasks together may spend on that.
+    pub retry_budget: RetryBudget,
     /// Where its tools run.
     pub sandbox: Arc<dyn Sandbox>,
     /// The system prompt; `prompt::system()`.
@@ -87,7 +93,14 @@ impl Agent {
         let touched = Touched::collect(&restored.items);
         Self {
             config: parts.config,
-            line: ModelLine::new(parts.model, parts.fallbacks, parts.system, parts.redactor.clone()),
+            line: ModelLine {
+                models: std::iter::once(parts.model).chain(parts.fallbacks).collect(),
+                current: 0,
+                system: parts.system,
+                redactor: parts.redactor.clone(),
+                retry_policy: parts.retry_policy,
+                retry_budget: parts.retry_budget,
+            },
             sandbox: parts.sandbox,
             shell: Shell::default(),
             transcript: Transcript::new(restored.items),
@@ -255,14 +268,10 @@ impl Agent {
     }
 
     fn is_nearly_full(&self) -> bool {
-        let Some((model, window)) = self
-            .line
-            .current()
-            .and_then(|model| Some((model, model.window_tokens?)))
-        else {
+        let Some(model) = self.line.current() else {
             return false;
         };
-        let limit = context::limit_tokens(window, model.max_output_tokens, self.config.compaction_percent);
+        let limit = model.window_tokens / 100 * self.config.compaction_percent;
         context::tokens(self.line.system(), self.transcript.items()) >= limit
     }
 

@@ -129,7 +129,7 @@ pub(super) fn compacted(summary: &str, changed: &str, read: &str) -> String {
 }
 
 /// Puts a text that nobody vouches for between tags that it can't close.
-pub(super) fn untrusted(source: &SourcedText) -> String {
+pub fn untrusted(source: &SourcedText) -> String {
     let origin: String = source
         .origin
         .chars()

@@ -16,9 +16,10 @@ use crate::api::convert::request::{self, List, Submit, WatchFrom};
 use crate::api::convert::{cut, page, server_info, task};
 use crate::api::edge::{ConnectionInfo, EdgeError};
 use crate::api::event_stream;
-use crate::orchestrator::{Caller, Orchestrator, Watch};
+use crate::orchestrator::{Caller, Orchestrator, ServerInfo, Watch};
 use crate::task::id::Sequence;
 use crate::task::record::TaskRecord;
+use crate::task::spec::SpecPolicy;
 
 /// Most bytes of one page of a list; a page may be shorter than asked for.
 const MAX_PAGE_BYTES: usize = 1024 * 1024;
@@ -33,6 +34,16 @@ impl AgentService {
     /// Makes the service.
     pub(crate) fn new(orchestrator: Orchestrator) -> Self {
         Self { orchestrator }
+    }
+
+    /// Returns what requests are checked against.
+    pub(crate) fn spec_policy(&self) -> &SpecPolicy {
+        self.orchestrator.spec_policy()
+    }
+
+    /// Returns what the server is and lacks, for its health.
+    pub(crate) fn server_info(&self) -> ServerInfo {
+        self.orchestrator.server_info()
     }
 
     async fn submit(&self, caller: &Caller, submit: Submit) -> Result<TaskRecord, Status> {

@@ -1,8 +1,10 @@
-//! Sends a request to the gRPC routes or to the HTTP gateway, by its content type.
+//! Sends a request to the gRPC routes or to the HTTP gateway, by its content type, with cross-origin
+//! sharing around both.
 
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::Router;
@@ -13,19 +15,24 @@ use http::{HeaderValue, header};
 use tonic_web::{GrpcWebLayer, GrpcWebService};
 use tower::{Layer as _, Service};
 
+use crate::api::cors;
+use crate::api::origin::OriginPolicy;
+
 /// Both halves of the edge.
 #[derive(Clone)]
 pub(crate) struct Dispatch {
     grpc: GrpcWebService<Router>,
     http: Router,
+    origins: Arc<OriginPolicy>,
 }
 
 impl Dispatch {
     /// Puts gRPC-Web around the gRPC routes and both halves together.
-    pub(crate) fn new(grpc: Router, http: Router) -> Self {
+    pub(crate) fn new(grpc: Router, http: Router, origins: Arc<OriginPolicy>) -> Self {
         Self {
             grpc: GrpcWebLayer::new().layer(grpc),
             http,
+            origins,
         }
     }
 }
@@ -41,12 +48,25 @@ impl Service<Request<Body>> for Dispatch {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let origin = cors::shared_origin(&self.origins, &request);
+        if cors::is_preflight(&request) {
+            return Box::pin(std::future::ready(Ok(cors::preflight(origin.as_ref()))));
+        }
         let content_type = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
-        if content_type.is_some_and(|value| value.starts_with(b"application/grpc")) {
+        let is_grpc = content_type.is_some_and(|value| value.starts_with(b"application/grpc"));
+        let answer: Self::Future = if is_grpc {
             let answer = self.grpc.call(request);
             Box::pin(async move { Ok(answer.await?.map(Body::new)) })
         } else {
             Box::pin(Service::call(&mut self.http, request))
-        }
+        };
+        let Some(origin) = origin else {
+            return answer;
+        };
+        Box::pin(async move {
+            let mut response = answer.await?;
+            cors::share(response.headers_mut(), &origin);
+            Ok(response)
+        })
     }
 }

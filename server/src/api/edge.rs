@@ -61,6 +61,21 @@ pub(crate) enum EdgeError {
         /// Its size.
         size: u64,
     },
+    /// Nothing is there.
+    #[error("there is nothing at this path")]
+    NoRoute,
+    /// Something is there, for another method.
+    #[error("this path does not take that method")]
+    MethodNotAllowed,
+    /// The body says that it is something else, or says nothing.
+    #[error("the body must be JSON, sent with `content-type: application/json`")]
+    NotJson,
+    /// The request's message is over the limit.
+    #[error("the message is larger than this server takes")]
+    MessageTooLarge,
+    /// The request's message did not arrive.
+    #[error("the message did not arrive whole and in time")]
+    BodyNotRead,
     /// A handler was reached around the edge; a defect.
     #[error("a handler was reached without a caller")]
     NoCaller,
@@ -111,6 +126,11 @@ impl Gate {
                 retry_after,
             })?;
         Ok(caller)
+    }
+
+    /// Returns who may read answers from a browser.
+    pub(crate) fn origins(&self) -> Arc<OriginPolicy> {
+        Arc::clone(&self.origins)
     }
 }
 

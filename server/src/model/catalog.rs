@@ -4,6 +4,7 @@
 //! own is not there: a Task that names it is refused at once, with what to set.
 
 mod config;
+mod entry;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,19 +12,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::ModelProvider;
-use crate::model::anthropic::{Anthropic, AnthropicOptions, PromptCache};
 use crate::model::http::Transport;
-use crate::model::pricing::{KnownModel, KnownModels, Price};
+use crate::model::pricing::{KnownModels, Price};
 use crate::model::retry::{RetryBudget, RetryPolicy};
 use crate::model::scripted::Scripted;
 pub use config::{ModelsConfig, Protocol, ProviderConfig};
+use entry::Entry;
 
 /// Window assumed of a model that nothing is known of.
 const UNKNOWN_WINDOW_TOKENS: u64 = 128_000;
-/// Output limit assumed where the protocol wants one and nothing is known.
-const UNKNOWN_MAX_OUTPUT_TOKENS: u32 = 8_192;
-/// Longest name of a model.
-const MAX_NAME_BYTES: usize = 256;
 
 /// A model that can be asked.
 #[derive(Clone)]
@@ -81,28 +78,20 @@ pub enum ResolveError {
         /// The provider.
         provider: String,
     },
+    /// The recording of this name can't be replayed.
+    #[error("`{name}` can't be replayed: {message}")]
+    BadRecording {
+        /// What was named.
+        name: String,
+        /// Why.
+        message: String,
+    },
     /// The provider has no such model.
     #[error("there is no model `{name}`")]
     UnknownModel {
         /// What was named.
         name: String,
     },
-}
-
-/// A provider with what is known of its models.
-struct Entry {
-    provider: Arc<dyn ModelProvider>,
-    default_model: Option<String>,
-    listing: Listing,
-    config: ProviderConfig,
-}
-
-/// Which models a provider has.
-enum Listing {
-    /// These, and any other that is named.
-    Open(Vec<String>),
-    /// The scripts in a folder, which may change.
-    Scripts(Arc<Scripted>),
 }
 
 /// The models of one server. Clones share everything.
@@ -147,6 +136,9 @@ impl Models {
         if let Some(path) = &config.scripted {
             entries.insert("scripted".to_owned(), Entry::scripted(Scripted::new(path)));
         }
+        if let Some(folder) = &config.replay {
+            entries.insert("replay".to_owned(), Entry::replay(folder));
+        }
         let models = Self(Arc::new(Inner {
             entries,
             default: config.default.clone(),
@@ -190,8 +182,12 @@ impl Models {
             return Err(ResolveError::UnknownModel { name });
         }
         let known = self.0.known.find(&name);
+        let provider = entry.provider(&model).map_err(|source| ResolveError::BadRecording {
+            name: name.clone(),
+            message: chain(&source),
+        })?;
         Ok(ResolvedModel {
-            provider: entry.provider.clone(),
+            provider,
             window_tokens: entry
                 .config
                 .window_tokens
@@ -211,11 +207,7 @@ impl Models {
     pub fn names(&self) -> Vec<String> {
         let mut names = Vec::new();
         for (provider, entry) in &self.0.entries {
-            let listed = match &entry.listing {
-                Listing::Open(models) => models.clone(),
-                Listing::Scripts(scripts) => scripts.names(),
-            };
-            let all = entry.default_model().into_iter().chain(listed);
+            let all = entry.default_model().into_iter().chain(entry.models());
             names.extend(all.map(|model| format!("{provider}/{model}")));
         }
         names.sort();
@@ -244,7 +236,7 @@ impl Models {
                     .entries
                     .keys()
                     .map(String::as_str)
-                    .filter(|name| *name != "scripted");
+                    .filter(|name| !matches!(*name, "scripted" | "replay"));
                 preferred.chain(others).chain(["scripted"]).find_map(whole)
             }
         }
@@ -270,78 +262,6 @@ impl Models {
                 provider: provider.to_owned(),
                 known: self.providers().join(", "),
             },
-        }
-    }
-}
-
-impl Entry {
-    fn over_http(
-        name: &str,
-        config: &ProviderConfig,
-        known: &KnownModels,
-        transport: &Transport,
-    ) -> Result<Self, String> {
-        let address = config.address(name)?;
-        let transport = transport.clone();
-        let provider: Arc<dyn ModelProvider> = match config.protocol(name)? {
-            Protocol::Anthropic => {
-                let options = AnthropicOptions {
-                    max_output_tokens: config.max_output_tokens,
-                    unknown_max_output_tokens: UNKNOWN_MAX_OUTPUT_TOKENS,
-                    known: known.clone(),
-                    prompt_cache: config.prompt_cache,
-                    extra_body: config.extra_body.clone(),
-                };
-                Arc::new(Anthropic::new(name, address, options, transport))
-            }
-        };
-        let of_table = known.names_of(name).filter_map(|name| name.split_once('/'));
-        let listed = config
-            .models
-            .iter()
-            .cloned()
-            .chain(of_table.map(|(_, model)| model.to_owned()));
-        Ok(Self {
-            provider,
-            default_model: config.default_model(name),
-            listing: Listing::Open(listed.collect()),
-            config: config.clone(),
-        })
-    }
-
-    fn scripted(scripts: Scripted) -> Self {
-        let scripts = Arc::new(scripts);
-        Self {
-            provider: scripts.clone(),
-            default_model: None,
-            listing: Listing::Scripts(scripts),
-            config: ProviderConfig::default(),
-        }
-    }
-
-    fn default_model(&self) -> Option<String> {
-        match &self.listing {
-            Listing::Open(models) => self.default_model.clone().or_else(|| models.first().cloned()),
-            Listing::Scripts(scripts) => {
-                let names = scripts.names();
-                let demo = names.iter().find(|name| *name == "demo");
-                demo.or(names.first()).cloned()
-            }
-        }
-    }
-
-    fn has(&self, model: &str) -> bool {
-        match &self.listing {
-            Listing::Open(_) => !model.is_empty() && model.len() <= MAX_NAME_BYTES && !model.contains(char::is_control),
-            Listing::Scripts(scripts) => scripts.names().iter().any(|name| name == model),
-        }
-    }
-
-    fn price(&self, known: Option<&KnownModel>) -> Option<Price> {
-        match self.listing {
-            Listing::Scripts(_) => Some(Price::default()),
-            Listing::Open(_) if self.config.prompt_cache == PromptCache::OneHour => known?.price_with_hour_cache(),
-            Listing::Open(_) => known?.price_per_request(),
         }
     }
 }

@@ -89,7 +89,8 @@ impl Scripted {
     }
 }
 
-fn is_script_name(name: &str) -> bool {
+/// Returns whether a name may be that of a file in a folder of ours: it can't leave the folder.
+pub(crate) fn is_script_name(name: &str) -> bool {
     !name.is_empty()
         && !name.starts_with('.')
         && name

@@ -220,6 +220,10 @@ impl TaskStore for SqliteStore {
         }
     }
 
+    async fn live_tasks(&self) -> Result<Vec<TaskRecord>, StoreError> {
+        self.readers.run(queries::live_tasks).await
+    }
+
     async fn load(&self) -> Result<StoreLoad, StoreError> {
         self.readers.run(queries::load).await
     }

@@ -166,6 +166,10 @@ impl TaskRecord {
 pub struct RunProgress {
     /// Runs begun so far.
     pub runs: u32,
+    /// Runs that ended without a durable stop since the last finished turn; a poison Task is failed by it.
+    pub crashes: u32,
+    /// True while no run holds the Task because a server stopped in good order.
+    pub detached: bool,
     /// The commit the work is based on and the branch it is for; fixed once recorded.
     pub base: Option<Base>,
     /// The sandbox that holds the work tree.
@@ -186,6 +190,8 @@ pub struct RunProgress {
     pub summary: Option<String>,
     /// Why the agent was stopped, when it did not finish by itself.
     pub stopped: Option<crate::task::failure::Failure>,
+    /// What a reviewer should look at, once the diff was judged.
+    pub findings: Vec<Finding>,
     /// What is being published.
     pub publication: Option<PublicationIntent>,
     /// Last percentage shown.

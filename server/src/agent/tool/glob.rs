@@ -11,8 +11,9 @@ const MAX_FILES: u64 = 500;
 
 pub(super) const SPEC: ToolSpec = ToolSpec {
     name: "glob",
-    description: "Finds files by a pattern over their path, e.g. **/*_test.go, and shows up to 500. Files that git \
-ignores are left out.",
+    description: "Finds files by a pattern over their path, e.g. **/*_test.go, and shows up to 500. A pattern \
+without a slash matches names in any folder. Folders of fetched or built things (node_modules, target, .venv) are \
+left out unless the path names them.",
     schema: r#"{"type":"object","properties":{"pattern":{"type":"string","description":"Pattern; ** crosses folders."},"path":{"type":"string","description":"Folder to look in; the whole repository if left out."}},"required":["pattern"],"additionalProperties":false}"#,
 };
 

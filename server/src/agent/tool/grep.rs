@@ -13,7 +13,8 @@ const MAX_LINE_CHARS: usize = 500;
 pub(super) const SPEC: ToolSpec = ToolSpec {
     name: "grep",
     description: "Finds lines by a regular expression (Rust syntax, case-sensitive; (?i) at the start makes it not so) \
-and shows up to 200 as path:line:text. Files that git ignores are left out.",
+and shows up to 200 as path:line: text. Folders of fetched or built things (node_modules, target, .venv) are left out \
+unless the path names them.",
     schema: r#"{"type":"object","properties":{"pattern":{"type":"string","description":"Regular expression."},"path":{"type":"string","description":"Folder or file; the whole repository if left out."},"glob":{"type":"string","description":"Only files whose path matches, e.g. **/*.rs. Optional."}},"required":["pattern"],"additionalProperties":false}"#,
 };
 

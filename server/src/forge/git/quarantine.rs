@@ -20,6 +20,7 @@ use crate::forge::git::mirror::Mirror;
 use crate::forge::git::pack::{PackLimits, PackReader, Refusal};
 use crate::forge::git::repository::{ObjectFormat, create_bare};
 use crate::task::id::{ObjectId, TaskId};
+use crate::task::record::Base;
 
 /// Longest first line of a delivery: `tree`, a blank, 64 digits and the line's end.
 const MAX_HEADER_BYTES: usize = 70;
@@ -69,6 +70,27 @@ impl GitStore {
             }
         }
         Ok(removed)
+    }
+
+    /// Opens a quarantine that was made before, for a look at what it holds; no mirror is fetched.
+    pub fn reopen_quarantine(&self, task: TaskId, base: &Base) -> Result<Quarantine, GitError> {
+        let failed = |error: std::io::Error| GitError::internal("quarantine", error);
+        let folder = self.quarantines().join(format!("{task}.git"));
+        let alternates = std::fs::read_to_string(folder.join("objects/info/alternates")).map_err(failed)?;
+        let objects = PathBuf::from(alternates.trim_end());
+        let mirror = Mirror {
+            folder: objects.parent().map(PathBuf::from).unwrap_or_default(),
+            objects,
+            commit: base.commit.clone(),
+            tree: base.tree.clone(),
+            entries: 0,
+            format: ObjectFormat::of(&base.commit),
+        };
+        Ok(Quarantine {
+            store: self.clone(),
+            folder,
+            mirror,
+        })
     }
 
     /// Removes a Task's quarantine; missing is not an error.

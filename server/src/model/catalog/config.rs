@@ -9,18 +9,29 @@ use serde_json::{Map, Value};
 use crate::model::address::{Address, KeyHeader};
 use crate::model::anthropic::PromptCache;
 use crate::model::http::Clocks;
+use crate::model::openai_chat::{MaxTokensField, ReasoningReturn, SystemRole, UsageRequest};
 use crate::model::retry::RetryPolicy;
 use crate::secret::Secret;
 
 /// The providers that are there by themselves: name, protocol, address, default model, and variables of key and address.
-const BUILT_IN: [BuiltIn; 1] = [BuiltIn {
-    name: "anthropic",
-    protocol: Protocol::Anthropic,
-    base_url: "https://api.anthropic.com",
-    default_model: "claude-sonnet-5-5",
-    key_variable: "ANTHROPIC_API_KEY",
-    url_variable: "ANTHROPIC_BASE_URL",
-}];
+const BUILT_IN: [BuiltIn; 2] = [
+    BuiltIn {
+        name: "anthropic",
+        protocol: Protocol::Anthropic,
+        base_url: "https://api.anthropic.com",
+        default_model: "claude-sonnet-5-5",
+        key_variable: "ANTHROPIC_API_KEY",
+        url_variable: "ANTHROPIC_BASE_URL",
+    },
+    BuiltIn {
+        name: "openai",
+        protocol: Protocol::Responses,
+        base_url: "https://api.openai.com/v1",
+        default_model: "gpt-6.1-sol",
+        key_variable: "OPENAI_API_KEY",
+        url_variable: "OPENAI_BASE_URL",
+    },
+];
 
 struct BuiltIn {
     name: &'static str,
@@ -46,6 +57,10 @@ pub(super) fn key_variable(provider: &str) -> Option<&'static str> {
 pub enum Protocol {
     /// Anthropic's Messages API.
     Anthropic,
+    /// OpenAI's Chat Completions.
+    Chat,
+    /// OpenAI's Responses.
+    Responses,
 }
 
 /// The models of a server.
@@ -58,6 +73,8 @@ pub struct ModelsConfig {
     pub provider: BTreeMap<String, ProviderConfig>,
     /// A folder of scripts, or one script, for the provider `scripted`; no such provider when unset.
     pub scripted: Option<PathBuf>,
+    /// A folder of recordings for the provider `replay`; no such provider when unset.
+    pub replay: Option<PathBuf>,
     /// A table of models in the form of the shipped one, whose lines come before it.
     pub table: Option<PathBuf>,
     /// How often and how long requests are tried.
@@ -72,6 +89,7 @@ impl Default for ModelsConfig {
             default: None,
             provider: BTreeMap::new(),
             scripted: None,
+            replay: None,
             table: None,
             retry: RetryPolicy::default(),
             connect_seconds: 10,
@@ -111,8 +129,18 @@ pub struct ProviderConfig {
     pub max_output_tokens: Option<u32>,
     /// Whether the models were trained on V4A patches; from the table when unset.
     pub applies_patch: Option<bool>,
-    /// Whether and how long prompts are cached, where the protocol has markers for it.
+    /// Whether and how long prompts are cached, where the protocol has markers for it (`anthropic`).
     pub prompt_cache: PromptCache,
+    /// Which field bears the output limit (`chat`).
+    pub max_tokens_field: MaxTokensField,
+    /// Whose message the system prompt is (`chat`).
+    pub system_role: SystemRole,
+    /// Whether figures are asked for (`chat`).
+    pub usage: UsageRequest,
+    /// Which reasoning goes back (`chat`, `responses`).
+    pub reasoning_return: ReasoningReturn,
+    /// Whether encrypted reasoning is asked for; by the model's name when unset (`responses`).
+    pub encrypted_reasoning: Option<bool>,
     /// Fields added to every request.
     pub extra_body: Map<String, Value>,
     /// How long the parts of an exchange may take.
@@ -211,6 +239,9 @@ impl ModelsConfig {
         if let Some(path) = self.scripted.as_ref().filter(|path| !path.exists()) {
             faults.push(format!("models: there is no script or folder {}", path.display()));
         }
+        if let Some(folder) = self.replay.as_ref().filter(|folder| !folder.is_dir()) {
+            faults.push(format!("models: there is no folder of recordings {}", folder.display()));
+        }
         faults
     }
 }
@@ -278,6 +309,7 @@ impl ProviderConfig {
         if let Some(key) = &self.api_key {
             let usual = match self.protocol(name)? {
                 Protocol::Anthropic => KeyHeader::XApiKey,
+                Protocol::Chat | Protocol::Responses => KeyHeader::Bearer,
             };
             address = address.with_key(self.key_header.unwrap_or(usual), key)?;
         }

@@ -106,6 +106,7 @@ fn every_fault_is_told_and_no_secret_with_it() {
         default = 'nowhere'
         connect_seconds = 0
         scripted = '/does/not/exist'
+        replay = '/does/not/exist'
         [provider.scripted]
         protocol = 'anthropic'
         base_url = 'http://x'
@@ -127,6 +128,7 @@ fn every_fault_is_told_and_no_secret_with_it() {
             "model provider `scripted`: the name is taken; set `scripted` or `replay` instead",
             "models: `connect_seconds` must be 1 or more",
             "models: there is no script or folder /does/not/exist",
+            "models: there is no folder of recordings /does/not/exist",
         ]
     );
     assert_eq!(
@@ -163,4 +165,70 @@ fn keys_come_from_variables_or_files() {
         "model provider `a`: the variable A_KEY of its key is not set"
     );
     assert!(faults[1].starts_with("model provider `b`: the key file "), "{faults:?}");
+}
+
+#[test]
+fn openai_speaks_responses_and_named_addresses_what_they_say() {
+    let text = "
+        [provider.azure]
+        protocol = 'chat'
+        base_url = 'https://x.openai.azure.com/openai/deployments/{model}'
+        key_header = 'api-key'
+        api_version = '2025-04-01-preview'
+        max_tokens_field = 'max_completion_tokens'
+        system_role = 'developer'
+        usage = 'omit'
+        reasoning_return = 'plain'
+        headers = { x-team = 'a' }
+        default_model = 'gpt'
+        [provider.azure.clocks]
+        first_data = 600
+        [provider.vllm]
+        protocol = 'responses'
+        base_url = 'http://127.0.0.1:9/v1'
+        encrypted_reasoning = false
+    ";
+    let models = Models::new(config(text, &[("OPENAI_API_KEY", "k")])).unwrap();
+    assert_eq!(models.default_name().unwrap(), "openai/gpt-6.1-sol");
+    let resolved = models.resolve(Some("openai/gpt-5-mini")).unwrap();
+    assert_eq!((resolved.applies_patch, resolved.window_tokens), (true, 272_000));
+    assert_eq!(models.resolve(Some("azure")).unwrap().name, "azure/gpt");
+    assert_eq!(
+        models.resolve(Some("vllm")).unwrap_err(),
+        ResolveError::NoDefaultModel {
+            provider: "vllm".into()
+        }
+    );
+    for wrong in [
+        "protocol = 'soap'",
+        "max_token_field = 'x'",
+        "clocks = { first_data = -1 }",
+    ] {
+        assert!(
+            toml::from_str::<ModelsConfig>(&format!("[provider.x]\n{wrong}")).is_err(),
+            "{wrong}"
+        );
+    }
+}
+
+#[test]
+fn recordings_are_listed_and_opened_anew_for_each_task() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("task-1.jsonl"), "").unwrap();
+    std::fs::write(folder.path().join("broken.jsonl"), "x").unwrap();
+    let models = Models::new(config(&format!("replay = '{}'", folder.path().display()), &[])).unwrap();
+    assert_eq!(models.names(), ["replay/broken", "replay/task-1"]);
+    let [one, two] = [(); 2].map(|()| models.resolve(Some("replay/task-1")).unwrap());
+    assert!(!Arc::ptr_eq(&one.provider, &two.provider));
+    assert!(
+        models
+            .resolve(Some("replay/broken"))
+            .unwrap_err()
+            .to_string()
+            .starts_with("`replay/broken` can't be replayed: line 1")
+    );
+    assert!(matches!(
+        models.resolve(Some("replay/../x")),
+        Err(ResolveError::UnknownModel { .. })
+    ));
 }

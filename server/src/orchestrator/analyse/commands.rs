@@ -62,8 +62,9 @@ mod tests {
 
     #[tokio::test]
     async fn each_ecosystem_is_checked_by_its_own_command() {
-        let npm = r#"{"scripts": {"test": "vitest", "lint": "eslint .", "typecheck": "tsc", "build": "vite"}}"#;
-        let cases: [(&[(&str, &str)], &[&str]); 20] = [
+        const NPM: &str = r#"{"scripts": {"test": "vitest", "lint": "eslint .", "typecheck": "tsc", "build": "vite"}}"#;
+        type Case = (&'static [(&'static str, &'static str)], &'static [&'static str]);
+        let cases: [Case; 20] = [
             (
                 &[
                     ("Makefile", "all:\n\ttrue\ntest: all\n\ttrue\nlint:\n\ttrue\n"),
@@ -77,15 +78,15 @@ mod tests {
                 &["go vet ./...", "go test ./..."],
             ),
             (
-                &[("package.json", npm)],
+                &[("package.json", NPM)],
                 &["npm test", "npm run lint", "npm run typecheck"],
             ),
             (
-                &[("package.json", npm), ("pnpm-lock.yaml", "")],
+                &[("package.json", NPM), ("pnpm-lock.yaml", "")],
                 &["pnpm test", "pnpm run lint", "pnpm run typecheck"],
             ),
             (
-                &[("package.json", npm), ("yarn.lock", "")],
+                &[("package.json", NPM), ("yarn.lock", "")],
                 &["yarn test", "yarn run lint", "yarn run typecheck"],
             ),
             (

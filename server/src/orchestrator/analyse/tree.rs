@@ -65,7 +65,8 @@ impl<'a> TreeListing<'a> {
     /// Returns the beginning of a file as text; `None` when it is not listed.
     pub async fn text(&self, path: &str, max_bytes: usize) -> Result<Option<String>, TreeError> {
         // A truncated listing may lack a file of the root that is there.
-        if !self.has(path) && !(self.truncated && !path.contains('/')) {
+        let may_be_unlisted = self.truncated && !path.contains('/');
+        if !self.has(path) && !may_be_unlisted {
             return Ok(None);
         }
         let bytes = self.reader.read(path, max_bytes).await?;

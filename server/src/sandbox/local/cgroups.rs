@@ -186,11 +186,16 @@ fn usable_child(hierarchy: &Path, own: &str) -> Option<PathBuf> {
     make_folder(parent.join(FOLDER))
 }
 
+/// Makes our folder, or takes the one that is there if groups can be made in it: a server of another user
+/// may have left one.
 fn make_folder(folder: PathBuf) -> Option<PathBuf> {
     match fs::create_dir(&folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => None,
-        _ => Some(folder),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return None,
+        _ => {}
     }
+    let trial = folder.join(format!("trial-{}", SandboxId::random()));
+    fs::create_dir(&trial).and_then(|()| fs::remove_dir(&trial)).ok()?;
+    Some(folder)
 }
 
 /// Makes our folder below a group of a version 2 hierarchy, with controllers for its children.

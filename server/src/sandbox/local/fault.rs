@@ -4,7 +4,7 @@
 //! up here, on the host, where /proc/sys can be read.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -56,9 +56,9 @@ impl StderrTail {
 }
 
 /// Makes an error of what a launcher said; `None` when it said nothing of use.
-pub(super) fn explain(stderr: &str) -> Option<SandboxError> {
+pub(super) fn explain(stderr: &str, supervisor: &Path) -> Option<SandboxError> {
     if let Some(fault) = LaunchFault::find(stderr) {
-        return Some(judge(&fault, &Machine::look()));
+        return Some(judge(&fault, &Machine::look(supervisor)));
     }
     let last = stderr.lines().rfind(|line| !line.trim().is_empty())?;
     Some(SandboxError::Unavailable {
@@ -69,6 +69,7 @@ pub(super) fn explain(stderr: &str) -> Option<SandboxError> {
 /// Settings of this machine that stand in the way of sandboxes.
 #[derive(Clone, Debug, Default)]
 struct Machine {
+    supervisor: PathBuf,
     apparmor_restricts: bool,
     clone_forbidden: bool,
     no_user_namespaces: bool,
@@ -76,9 +77,10 @@ struct Machine {
 }
 
 impl Machine {
-    fn look() -> Self {
+    fn look(supervisor: &Path) -> Self {
         let is = |path: &str, value: &str| fs::read_to_string(path).is_ok_and(|text| text.trim() == value);
         Self {
+            supervisor: supervisor.to_path_buf(),
             apparmor_restricts: is("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1"),
             clone_forbidden: is("/proc/sys/kernel/unprivileged_userns_clone", "0"),
             no_user_namespaces: is("/proc/sys/user/max_user_namespaces", "0"),
@@ -88,37 +90,38 @@ impl Machine {
         }
     }
 
-    fn remedy(&self, fault: &LaunchFault) -> Option<&'static str> {
+    fn remedy(&self, fault: &LaunchFault) -> Option<String> {
         let refused = [EPERM, EACCES].contains(&fault.errno);
         let namespaces = [Layer::Namespaces, Layer::UserMap].contains(&fault.layer);
-        if namespaces && self.no_user_namespaces {
-            return Some("user namespaces are off; run: sysctl user.max_user_namespaces=10000");
-        }
-        if namespaces && fault.errno == ENOSPC {
-            return Some("the limit of namespaces is reached; raise sysctl user.max_*_namespaces, or run fewer tasks");
-        }
-        if [EINVAL, ENOSYS].contains(&fault.errno) {
-            return Some("the kernel is too old or built without it; Linux 5.12 or later with namespaces is needed");
-        }
-        if !refused {
+        let remedy = if namespaces && self.no_user_namespaces {
+            "user namespaces are off; run: sysctl user.max_user_namespaces=10000"
+        } else if namespaces && fault.errno == ENOSPC {
+            "the limit of namespaces is reached; raise sysctl user.max_*_namespaces, or run fewer tasks"
+        } else if [EINVAL, ENOSYS].contains(&fault.errno) {
+            "the kernel is too old or built without it; Linux 5.12 or later with namespaces is needed"
+        } else if !refused {
             return None;
-        }
-        if self.clone_forbidden {
-            return Some("run: sysctl kernel.unprivileged_userns_clone=1");
-        }
-        if self.apparmor_restricts {
-            return Some(
-                "Ubuntu restricts user namespaces (kernel.apparmor_restrict_unprivileged_userns=1); install our AppArmor \
-                 profile: cp packaging/apparmor/backspace-supervisor /etc/apparmor.d/ && apparmor_parser -r /etc/apparmor.d/backspace-supervisor",
-            );
-        }
-        if self.container {
-            return Some(
-                "in a container, start it with --security-opt seccomp=unconfined --security-opt systempaths=unconfined, \
-                 or give it the engine's socket and use the docker backend",
-            );
-        }
-        None
+        } else if self.clone_forbidden {
+            "run: sysctl kernel.unprivileged_userns_clone=1"
+        } else if self.apparmor_restricts {
+            return Some(self.apparmor_remedy());
+        } else if self.container {
+            "in a container, start it with --security-opt seccomp=unconfined --security-opt systempaths=unconfined, \
+             or give it the engine's socket and use the docker backend"
+        } else {
+            return None;
+        };
+        Some(remedy.to_owned())
+    }
+
+    /// The profile in `packaging/apparmor` knows the usual places; this one names the binary wherever it is.
+    fn apparmor_remedy(&self) -> String {
+        format!(
+            "Ubuntu restricts user namespaces (kernel.apparmor_restrict_unprivileged_userns=1); allow them for this one \
+             program: echo 'abi <abi/4.0>, profile backspace-supervisor \"{}\" flags=(unconfined) {{ userns, }}' | \
+             sudo tee /etc/apparmor.d/backspace-supervisor && sudo apparmor_parser -r /etc/apparmor.d/backspace-supervisor",
+            self.supervisor.display()
+        )
     }
 }
 
@@ -152,6 +155,7 @@ mod tests {
     #[test]
     fn each_obstacle_is_named_with_its_remedy() {
         let apparmor = Machine {
+            supervisor: "/opt/backspace-supervisor".into(),
             apparmor_restricts: true,
             ..Machine::default()
         };
@@ -172,7 +176,7 @@ mod tests {
                 fault(Layer::UserMap, EACCES),
                 &apparmor,
                 "user map",
-                "apparmor_parser -r",
+                "\"/opt/backspace-supervisor\" flags=(unconfined) { userns, }",
             ),
             (
                 fault(Layer::MountTree, EACCES),
@@ -224,7 +228,12 @@ mod tests {
 
     #[test]
     fn what_is_not_a_fault_is_told_by_its_last_line() {
-        assert!(explain("").is_none());
-        assert!(explain("a\nlast words\n\n").unwrap().to_string().contains("last words"));
+        assert!(explain("", Path::new("/s")).is_none());
+        assert!(
+            explain("a\nlast words\n\n", Path::new("/s"))
+                .unwrap()
+                .to_string()
+                .contains("last words")
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! The folder of each sandbox: `<state>/sandboxes/<id>/{work | upper, scratch; spill; lock}`.
+//! The folder of each sandbox: `<state>/sandboxes/<id>/{work | overlay/upper, overlay/scratch; spill; lock}`.
 //!
 //! What lies in `work` was written by untrusted commands. The host makes, renames and removes these
 //! folders and never opens anything in them. A folder is renamed before it is removed, so that a crash
@@ -94,8 +94,10 @@ impl Folder {
         };
         mine("spill", 0o755, command_id.map(|id| id + 1))?;
         if let Some(checkout) = checkout {
-            mine("upper", 0o755, command_id)?;
-            mine("scratch", 0o700, command_id.map(|id| id + 1))?;
+            // The overlay is mounted by the supervisor's user, who must get to its layers.
+            mine("overlay", 0o755, command_id.map(|id| id + 1))?;
+            mine("overlay/upper", 0o755, command_id)?;
+            mine("overlay/scratch", 0o700, command_id.map(|id| id + 1))?;
             std::os::unix::fs::symlink(checkout, self.path.join("checkout"))
         } else {
             mine("work", 0o755, command_id)
@@ -127,11 +129,11 @@ impl Folder {
     }
 
     pub(super) fn upper(&self) -> PathBuf {
-        self.path.join("upper")
+        self.path.join("overlay/upper")
     }
 
     pub(super) fn scratch(&self) -> PathBuf {
-        self.path.join("scratch")
+        self.path.join("overlay/scratch")
     }
 
     pub(super) fn spill(&self) -> PathBuf {
@@ -167,9 +169,7 @@ impl Folder {
     pub(super) async fn remove(&self) -> Result<(), SandboxError> {
         let doomed = self.path.with_extension(GONE);
         match fs::rename(&self.path, &doomed) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(internal("rename", &self.path, &error));
-            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(internal("rename", &self.path, &error)),
             _ => remove_tree(doomed).await,
         }
     }

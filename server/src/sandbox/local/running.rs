@@ -169,7 +169,7 @@ impl Maker {
             // The launcher's own words say more than the end of its stream.
             Err(error) => {
                 life.end_process().await;
-                Err(fault::explain(&stderr.read().await).unwrap_or(error))
+                Err(fault::explain(&stderr.read().await, &self.supervisor).unwrap_or(error))
             }
         }
     }
@@ -196,7 +196,7 @@ impl Maker {
         let stderr = StderrTail::collect(&self.jobs, stderr);
         let bytes = plan.encode().map_err(|error| failed("write the plan of", &error))?;
         if let Err(error) = input.write_all(&bytes).await {
-            let told = fault::explain(&stderr.read().await);
+            let told = fault::explain(&stderr.read().await, &self.supervisor);
             return Err(told.unwrap_or_else(|| failed("send the plan to", &error)));
         }
         Ok((child, input, output, stderr))

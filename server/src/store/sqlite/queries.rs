@@ -130,7 +130,18 @@ pub(super) fn recall(connection: &Connection, key: &str) -> Result<Option<String
     Ok(statement.query_row([key], text).optional()?)
 }
 
-/// Counts waiting and running Tasks.
+/// Returns Tasks that are neither waiting nor terminal.
+pub(super) fn live_tasks(connection: &Connection) -> Result<Vec<TaskRecord>, StoreError> {
+    let mut statement =
+        connection.prepare_cached(&format!("SELECT record FROM tasks WHERE {LIVE} AND state <> 'queued'"))?;
+    let mut tasks = Vec::new();
+    for record in statement.query_map([], text)? {
+        tasks.push(serde_json::from_str(&record?)?);
+    }
+    Ok(tasks)
+}
+
+/// Counts what waits and what is live.
 pub(super) fn load(connection: &Connection) -> Result<StoreLoad, StoreError> {
     let mut statement = connection.prepare_cached(&format!(
         "SELECT count(*) FILTER (WHERE state = 'queued'), count(*) FILTER (WHERE state <> 'queued')

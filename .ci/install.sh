@@ -1,0 +1,23 @@
+#!/bin/sh
+# Installs what the whole test suite needs on Debian or Ubuntu; safe to repeat.
+set -eu
+export DEBIAN_FRONTEND=noninteractive
+packages=
+need() { command -v "$1" >/dev/null 2>&1 || packages="$packages $2"; }
+need git git
+need cc gcc
+need perl perl
+need runuser util-linux
+need setpriv util-linux
+need ip iproute2
+need curl curl
+need python3 python3
+[ -e /usr/lib/git-core/git-http-backend ] || packages="$packages git"
+if [ -n "$packages" ]; then
+    apt-get update -qq
+    # shellcheck disable=SC2086
+    apt-get install -y -qq $packages
+fi
+go_tool() { command -v "$1" >/dev/null 2>&1 || go install "$2"; }
+go_tool buf github.com/bufbuild/buf/cmd/buf@v1.57.0
+go_tool grpcurl github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3

@@ -1,0 +1,143 @@
+//! The HTTP gateway: JSON for every call of the contract, server-sent events for its streams, and the
+//! endpoint of the service that Backspace replaces.
+//!
+//! Every handler ends in a method of `AgentService`, so there is no second way to the domain and no
+//! second validation. JSON is protobuf's canonical form, by reflection. POST bodies must say that they
+//! are JSON: a browser can't send that to another site without asking first.
+
+use axum::Router;
+use axum::body::to_bytes;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state, map_response};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use http::{HeaderName, HeaderValue, Method, header};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+
+use crate::api::agent_service::AgentService;
+use crate::api::edge::{EdgeError, Gate, call_span, named};
+use crate::api::gateway::failure::Failure;
+use crate::api::rate_limit::CallClass;
+use crate::task::spec::Violation;
+
+mod code;
+mod code_object;
+mod events;
+mod failure;
+mod health;
+mod json;
+mod tasks;
+
+/// What handlers need.
+#[derive(Clone)]
+pub(crate) struct Gateway {
+    service: AgentService,
+    drain: CancellationToken,
+}
+
+/// Headers that make a browser take answers for what they say they are, and nothing else.
+const SECURITY_HEADERS: [(HeaderName, &str); 6] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; frame-ancestors 'none'; sandbox",
+    ),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::CACHE_CONTROL, "no-store"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+];
+
+/// Most bytes of a refusal's text.
+const MAX_REFUSAL_BYTES: usize = 4096;
+
+/// Makes the routes.
+pub(crate) fn routes(service: AgentService, gate: Gate, drain: CancellationToken) -> Router {
+    let guarded = Router::new()
+        .route("/api/v1/tasks", post(tasks::create).get(tasks::list))
+        .route("/api/v1/tasks:run", post(events::run))
+        .route(
+            "/api/v1/tasks/{task}",
+            get(tasks::get).delete(tasks::delete).post(tasks::act),
+        )
+        .route("/api/v1/tasks/{task}/events", get(events::watch))
+        .route("/api/v1/tasks/{task}/artifacts/{artifact}", get(tasks::artifact))
+        .route("/api/v1/server-info", get(tasks::server_info))
+        .route("/api/v1/code", post(code::run))
+        .layer(from_fn_with_state(gate, http_edge));
+    Router::new()
+        .merge(guarded)
+        .route("/health", get(health::health))
+        .fallback(|| async { Failure::from(EdgeError::NoRoute) })
+        .method_not_allowed_fallback(|| async { Failure::from(EdgeError::MethodNotAllowed) })
+        .layer(map_response(secured))
+        .with_state(Gateway { service, drain })
+}
+
+/// What a call passes before its handler; the twin of `grpc_edge`.
+async fn http_edge(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
+    let method = format!("{} {}", request.method(), request.uri().path());
+    let (span, request_id) = call_span(&method, request.headers());
+    let response = async {
+        match gate.admit(&request, class_of(request.method(), request.uri().path())) {
+            Ok(caller) => request.extensions_mut().insert(caller),
+            Err(error) => return Failure::from(error).into_response(),
+        };
+        next.run(request).await
+    }
+    .instrument(span)
+    .await;
+    named(response, &request_id)
+}
+
+fn class_of(method: &Method, path: &str) -> CallClass {
+    let starts = matches!(path, "/api/v1/tasks" | "/api/v1/tasks:run" | "/api/v1/code") || path.ends_with(":message");
+    if starts && method == Method::POST {
+        CallClass::Start
+    } else {
+        CallClass::Other
+    }
+}
+
+/// Puts the security headers on an answer, and gives refusals of axum's own (a query or path that can't be
+/// read) the form of all others.
+async fn secured(response: Response) -> Response {
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    let is_text = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    let mut response = if response.status().is_client_error() && is_text {
+        let text = to_bytes(response.into_body(), MAX_REFUSAL_BYTES)
+            .await
+            .unwrap_or_default();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        Failure::from(EdgeError::Invalid(vec![Violation::new("(request)", text)])).into_response()
+    } else {
+        response
+    };
+    for (name, value) in SECURITY_HEADERS {
+        response
+            .headers_mut()
+            .entry(name)
+            .or_insert(HeaderValue::from_static(value));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_calls_are_of_the_narrow_class_as_over_grpc() {
+        for path in [
+            "/api/v1/tasks",
+            "/api/v1/tasks:run",
+            "/api/v1/code",
+            "/api/v1/tasks/x:message",
+        ] {
+            assert_eq!(class_of(&Method::POST, path), CallClass::Start, "{path}");
+            assert_eq!(class_of(&Method::GET, path), CallClass::Other, "{path}");
+        }
+        assert_eq!(class_of(&Method::POST, "/api/v1/tasks/x:cancel"), CallClass::Other);
+    }
+}

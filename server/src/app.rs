@@ -1,0 +1,396 @@
+//! The composition root: the only file that names adapters.
+//!
+//! Faults are gathered and reported together before a port is bound; what is only missing makes the
+//! server degraded, which is said at start, by `GetServerInfo` and by `doctor`.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::auth::AuthConfig;
+use crate::api::rate_limit::RateLimitConfig;
+use crate::api::{ApiConfig, serve};
+use crate::config::{Config, ProviderSettings, SandboxChoice};
+use crate::forge::Forge;
+use crate::forge::git::{GitConfig, GitStore};
+use crate::forge::local::{LocalForge, LocalForgeConfig};
+use crate::forge::policy::{Policy, PolicyConfig};
+use crate::jobs::Jobs;
+use crate::model::catalog::{Models, ModelsConfig, ProviderConfig};
+use crate::orchestrator::{Orchestrator, OrchestratorConfig, Parts, SandboxBackendInfo, ServerInfo};
+use crate::sandbox::local::{LocalConfig, LocalProvider, find_supervisor};
+use crate::sandbox::{Capabilities, SandboxProvider};
+use crate::secret::Redactor;
+use crate::shutdown;
+use crate::store::feed::Feed;
+use crate::store::sqlite::SqliteStore;
+use crate::store::{StoreError, TaskStore};
+use crate::task::address::AddressPolicy;
+use crate::task::id::{SandboxId, ServerId, Timestamp};
+use crate::task::spec::SpecPolicy;
+
+/// How often ended Tasks are looked through for what is too old.
+const TRIM_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// How long jobs may take to end after the drain.
+const JOBS_DEADLINE: Duration = Duration::from_secs(3);
+
+/// A server, ready to serve.
+pub struct App {
+    config: Config,
+    store: Arc<SqliteStore>,
+    orchestrator: Orchestrator,
+    jobs: Jobs,
+}
+
+/// Why a server can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// Everything that is wrong, one sentence each.
+    #[error("the server can't start: {}", .0.join("; "))]
+    Faults(Vec<String>),
+}
+
+/// Makes the redactor of this server: it knows every secret of the configuration.
+pub fn redactor(config: &Config) -> Redactor {
+    let keys = [&config.anthropic.key, &config.openai.key, &config.github_token];
+    Redactor::new(keys.into_iter().flatten().cloned())
+}
+
+/// What was found out about the parts of a server; `doctor` shows it.
+pub(crate) struct Found {
+    pub(crate) models: Models,
+    pub(crate) git: GitStore,
+    pub(crate) sandboxes: Arc<dyn SandboxProvider>,
+    pub(crate) capabilities: Capabilities,
+    pub(crate) degraded: Vec<String>,
+}
+
+impl App {
+    /// Builds every part, or says everything that is wrong.
+    pub async fn build(config: Config, redactor: Arc<Redactor>) -> Result<Self, BuildError> {
+        let jobs = Jobs::new();
+        let found = find(&config, &jobs).await;
+        let mut faults = found.as_ref().err().cloned().unwrap_or_default();
+        faults.extend(api_config(&config).validate());
+        let policy_config = PolicyConfig {
+            protected_paths: config.protected_paths.clone(),
+            ..PolicyConfig::default()
+        };
+        let diff_policy = Policy::new(policy_config, Arc::clone(&redactor));
+        if let Err(error) = &diff_policy {
+            faults.push(format!("BACKSPACE_PROTECTED_PATHS: {error}"));
+        }
+        let store = SqliteStore::open(&config.data_folder, jobs.clone());
+        if let Err(error) = &store {
+            faults.push(format!("{:#}", anyhow::Error::msg(chain(error))));
+        }
+        let (Ok(found), Ok(store), Ok(diff_policy), true) = (found, store, diff_policy, faults.is_empty()) else {
+            return Err(BuildError::Faults(faults));
+        };
+        let store = Arc::new(store);
+        let forges = forges(&config, &found.git).map_err(|fault| BuildError::Faults(vec![fault]))?;
+        let parts = Parts {
+            store: Arc::clone(&store) as Arc<dyn TaskStore>,
+            feed: Feed::new(),
+            diff_policy,
+            policy: spec_policy(&config, &found.models),
+            info: server_info(&config, &found, &forges),
+            sandboxes: found.sandboxes,
+            forges,
+            git: found.git,
+            models: found.models,
+            redactor,
+            config: orchestrator_config(&config),
+            server: ServerId::random(),
+            jobs: jobs.clone(),
+        };
+        for sentence in &parts.info.degraded {
+            tracing::warn!("degraded: {sentence}");
+        }
+        for variable in &config.without_effect {
+            tracing::warn!("{variable} is read and has no effect in this release: there is no trace exporter yet");
+        }
+        sweep(&parts).await;
+        Ok(Self {
+            config,
+            store,
+            orchestrator: Orchestrator::new(parts),
+            jobs,
+        })
+    }
+
+    /// Serves until `stop`, then brings everything to a durable point.
+    pub async fn run(self, stop: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
+        let listen = self.config.listen;
+        let listener = TcpListener::bind(listen)
+            .await
+            .with_context(|| format!("{listen} can't be listened on"))?;
+        let address = listener.local_addr()?;
+        self.orchestrator.start();
+        let drained = CancellationToken::new();
+        let edge = serve(
+            listener,
+            self.orchestrator.clone(),
+            api_config(&self.config),
+            self.jobs.clone(),
+            drained.clone(),
+        );
+        let edge = self.jobs.spawn("edge", edge);
+        self.jobs.spawn(
+            "trim",
+            trim(Arc::clone(&self.store), self.config.retention, self.jobs.child_token()),
+        );
+        if let Some(path) = &self.config.ready_file {
+            write_ready_file(path, &address.to_string())
+                .with_context(|| format!("{} can't be written", path.display()))?;
+        }
+        tracing::info!(address = %address, version = env!("CARGO_PKG_VERSION"), "serving");
+        tokio::select! {
+            () = stop => {}
+            () = shutdown::parent_gone(), if self.config.exit_with_parent => {}
+        }
+        self.orchestrator.drain().await;
+        drained.cancel();
+        edge.await.context("the edge failed")?.context("the edge failed")?;
+        if !self.jobs.shutdown(JOBS_DEADLINE).await {
+            tracing::warn!("some jobs did not end in time");
+        }
+        self.store.close().await;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// Finds and tries models, git and sandbox backends.
+pub(crate) async fn find(config: &Config, jobs: &Jobs) -> Result<Found, Vec<String>> {
+    let mut faults = Vec::new();
+    let mut degraded = Vec::new();
+    let models = models(config).map_err(|more| faults.extend(more)).ok();
+    if let Some(models) = &models
+        && models.default_name().is_none()
+    {
+        degraded.push(
+            "no model is configured: set ANTHROPIC_API_KEY or OPENAI_API_KEY; tasks are refused until then".into(),
+        );
+    }
+    let git_config = GitConfig::new(config.data_folder.join("git")).with_network_environment(std::env::vars());
+    let git = GitStore::open(git_config)
+        .await
+        .map_err(|error| faults.push(error.to_string()))
+        .ok();
+    let sandbox = sandbox(config, jobs, &mut degraded)
+        .await
+        .map_err(|fault| faults.push(fault))
+        .ok();
+    if config.github_token.is_none() {
+        degraded.push("no forge credential: set GITHUB_TOKEN; only local repositories can be used until then".into());
+    }
+    match (models, git, sandbox) {
+        (Some(models), Some(git), Some((sandboxes, capabilities))) if faults.is_empty() => Ok(Found {
+            models,
+            git,
+            sandboxes,
+            capabilities,
+            degraded,
+        }),
+        _ => Err(faults),
+    }
+}
+
+fn models(config: &Config) -> Result<Models, Vec<String>> {
+    let mut models = match &config.models_file {
+        None => ModelsConfig::default(),
+        Some(path) => {
+            let unreadable = |error: &dyn std::fmt::Display| vec![format!("{}: {error}", path.display())];
+            let text = std::fs::read_to_string(path).map_err(|error| unreadable(&error))?;
+            toml::from_str(&text).map_err(|error| unreadable(&error))?
+        }
+    };
+    models.default = config.model.clone().or(models.default);
+    models.scripted = config.scripts.clone().or(models.scripted);
+    for (name, settings) in [("anthropic", &config.anthropic), ("openai", &config.openai)] {
+        let ProviderSettings { key, base_url } = settings;
+        if let Some(key) = key {
+            let provider: &mut ProviderConfig = models.provider.entry(name.to_owned()).or_default();
+            provider.api_key = Some(key.clone());
+            provider.base_url.get_or_insert_with(|| base_url.clone());
+        }
+    }
+    Models::new(models)
+}
+
+async fn sandbox(
+    config: &Config,
+    jobs: &Jobs,
+    degraded: &mut Vec<String>,
+) -> Result<(Arc<dyn SandboxProvider>, Capabilities), String> {
+    match config.sandbox {
+        SandboxChoice::Docker => {
+            return Err("BACKSPACE_SANDBOX=docker: this release has the local backend only; set local or auto".into());
+        }
+        SandboxChoice::Auto => degraded.push("the docker backend is not in this release: sandboxes are local".into()),
+        SandboxChoice::Local => {}
+    }
+    let beside = std::env::current_exe().ok();
+    let found = config
+        .supervisor
+        .clone()
+        .or_else(|| beside.as_deref().and_then(find_supervisor));
+    let Some(supervisor) = found else {
+        return Err(
+            "backspace-supervisor was not found beside the server: run `make supervisor`, or set BACKSPACE_SUPERVISOR"
+                .into(),
+        );
+    };
+    let local = LocalConfig::new(config.data_folder.join("sandboxes"), supervisor);
+    let provider = LocalProvider::new(local, jobs.clone()).map_err(|error| error.to_string())?;
+    let capabilities = provider.self_test().await.map_err(|error| error.to_string())?;
+    Ok((Arc::new(provider), capabilities))
+}
+
+fn forges(config: &Config, git: &GitStore) -> Result<Vec<Arc<dyn Forge>>, String> {
+    let mut forges: Vec<Arc<dyn Forge>> = Vec::new();
+    if !config.local_roots.is_empty() {
+        let local = LocalForgeConfig {
+            roots: config.local_roots.clone(),
+            folder: config.data_folder.join("pull-requests"),
+        };
+        forges.push(Arc::new(
+            LocalForge::open(local, git.clone()).map_err(|error| error.to_string())?,
+        ));
+    }
+    Ok(forges)
+}
+
+fn spec_policy(config: &Config, models: &Models) -> SpecPolicy {
+    let roots = config
+        .local_roots
+        .iter()
+        .filter_map(|root| root.to_str().map(str::to_owned));
+    SpecPolicy {
+        addresses: AddressPolicy {
+            local_roots: roots.collect(),
+            ..AddressPolicy::default()
+        },
+        models: models.names(),
+        open_providers: models.providers(),
+        default_limits: config.limits,
+        max_limits: config.limits,
+        default_mode: config.publication,
+    }
+}
+
+fn server_info(config: &Config, found: &Found, forges: &[Arc<dyn Forge>]) -> ServerInfo {
+    ServerInfo {
+        version: env!("CARGO_PKG_VERSION").into(),
+        models: found.models.names(),
+        default_model: found.models.default_name(),
+        sandbox_backends: vec![SandboxBackendInfo {
+            name: found.sandboxes.name().into(),
+            active: true,
+            enforced: found.capabilities.enforced.clone(),
+            not_enforced: found.capabilities.not_enforced.clone(),
+        }],
+        forges: forges.iter().map(|forge| forge.name().to_owned()).collect(),
+        degraded: found.degraded.clone(),
+        max_limits: config.limits,
+    }
+}
+
+fn orchestrator_config(config: &Config) -> OrchestratorConfig {
+    OrchestratorConfig {
+        max_running: config.max_running,
+        command_timeout: config.command_timeout,
+        verification_timeout: config.verification_timeout,
+        sandbox_limits: config.sandbox_limits,
+        allowed_hosts: config.allowed_hosts.clone(),
+        ..OrchestratorConfig::default()
+    }
+}
+
+fn api_config(config: &Config) -> ApiConfig {
+    ApiConfig {
+        listen: config.listen,
+        auth: AuthConfig {
+            token_file: config.tokens_file.clone(),
+            insecure_no_auth: config.insecure_no_auth,
+        },
+        rate_limit: RateLimitConfig {
+            starts_per_minute: config.rate_limit_requests,
+            ..RateLimitConfig::default()
+        },
+        ..ApiConfig::default()
+    }
+}
+
+/// Destroys sandboxes that no live Task will enter again.
+async fn sweep(parts: &Parts) {
+    let kept = match live_sandboxes(parts).await {
+        Ok(kept) => kept,
+        Err(error) => {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "sandboxes are not swept: live tasks can't be read"
+            );
+            return;
+        }
+    };
+    match parts.sandboxes.sweep(&kept).await {
+        Ok(0) => {}
+        Ok(count) => tracing::info!(count, "destroyed sandboxes that an earlier server left"),
+        Err(error) => tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "left sandboxes could not be destroyed"
+        ),
+    }
+}
+
+async fn live_sandboxes(parts: &Parts) -> Result<Vec<SandboxId>, StoreError> {
+    Ok(parts
+        .store
+        .live_tasks()
+        .await?
+        .into_iter()
+        .filter_map(|task| task.progress.sandbox)
+        .collect())
+}
+
+/// Trims what is older than the retention, now and then.
+async fn trim(store: Arc<SqliteStore>, retention: Duration, stop: CancellationToken) {
+    loop {
+        let before = Timestamp(Timestamp::now().0 - i64::try_from(retention.as_micros()).unwrap_or(i64::MAX));
+        match store.trim(before).await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "trimmed ended tasks"),
+            Err(error) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "ended tasks could not be trimmed"
+            ),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(TRIM_INTERVAL) => {}
+        }
+    }
+}
+
+fn write_ready_file(path: &Path, address: &str) -> std::io::Result<()> {
+    let temporary = path.with_extension("new");
+    std::fs::write(&temporary, format!("{address}\n"))?;
+    std::fs::rename(temporary, path)
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(&format!(": {error}"));
+        source = error.source();
+    }
+    text
+}

@@ -1,0 +1,25 @@
+//! The `local` backend for real: what it keeps in, what it limits, how it ends.
+//!
+//! Run by root, the same tests are run again by an ordinary user, because the two make their sandboxes in
+//! different ways. Run by an ordinary user, only that half runs.
+
+#![expect(unreachable_pub, reason = "the fixture is written as if it were a crate of its own")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "all of this is tests, not only what carries the attribute"
+)]
+
+#[path = "sandbox_local/fixture.rs"]
+mod fixture;
+#[path = "sandbox_local/isolation.rs"]
+mod isolation;
+#[path = "sandbox_local/life.rs"]
+mod life;
+#[path = "sandbox_local/limits.rs"]
+mod limits;
+#[path = "sandbox_local/network.rs"]
+mod network;
+#[path = "sandbox_local/overlay.rs"]
+mod overlay;
+#[path = "sandbox_local/user.rs"]
+mod user;
