@@ -55,6 +55,23 @@ impl GitStore {
         })
     }
 
+    /// Removes the quarantines of all Tasks but the given ones; returns how many.
+    pub async fn sweep_quarantines(&self, keep: &[TaskId]) -> Result<usize, GitError> {
+        let failed = |error| GitError::internal("quarantine", error);
+        let mut removed = 0;
+        let mut entries = tokio::fs::read_dir(self.quarantines()).await.map_err(failed)?;
+        while let Some(entry) = entries.next_entry().await.map_err(failed)? {
+            let name = entry.file_name();
+            let task = name.to_str().and_then(|name| name.strip_suffix(".git"));
+            let task = task.and_then(|task| task.parse::<TaskId>().ok());
+            if let Some(task) = task.filter(|task| !keep.contains(task)) {
+                self.remove_quarantine(task).await?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+
     /// Opens a quarantine that was made before, for a look at what it holds; no mirror is fetched.
     pub fn reopen_quarantine(&self, task: TaskId, base: &Base) -> Result<Quarantine, GitError> {
         let failed = |error: std::io::Error| GitError::internal("quarantine", error);
@@ -74,23 +91,6 @@ impl GitStore {
             folder,
             mirror,
         })
-    }
-
-    /// Removes the quarantines of all Tasks but the given ones; returns how many.
-    pub async fn sweep_quarantines(&self, keep: &[TaskId]) -> Result<usize, GitError> {
-        let failed = |error| GitError::internal("quarantine", error);
-        let mut removed = 0;
-        let mut entries = tokio::fs::read_dir(self.quarantines()).await.map_err(failed)?;
-        while let Some(entry) = entries.next_entry().await.map_err(failed)? {
-            let name = entry.file_name();
-            let task = name.to_str().and_then(|name| name.strip_suffix(".git"));
-            let task = task.and_then(|task| task.parse::<TaskId>().ok());
-            if let Some(task) = task.filter(|task| !keep.contains(task)) {
-                self.remove_quarantine(task).await?;
-                removed += 1;
-            }
-        }
-        Ok(removed)
     }
 
     /// Removes a Task's quarantine; missing is not an error.
