@@ -218,6 +218,12 @@ impl Report {
     fn call_finished(&mut self, finished: &v1::ToolCallFinished) -> Vec<String> {
         self.doing.clear();
         let call = self.calls.remove(&finished.call_id).unwrap_or_default();
+        // What these did is on the screen anyway: the plan, and the summary at the end.
+        let told_elsewhere = matches!(finished.tool.as_str(), "todo" | "finish");
+        let went_well = finished.outcome == i32::from(v1::tool_call_finished::Outcome::Ok);
+        if self.style.detail == Detail::Events && told_elsewhere && went_well {
+            return Vec::new();
+        }
         let mut lines = vec![call.finished(finished, self.style.paint)];
         if self.style.detail == Detail::Everything {
             lines.extend(self.output(&finished.output));

@@ -20,7 +20,7 @@ pub(super) async fn doctor(globals: &Globals, screen: &mut Screen) -> Result<Exi
     let session = Session::open(globals, Need::Any).await?;
     let done = async {
         let info = session.client.server_info().await?;
-        let faults = faults(&info);
+        let faults = faults(&info, session.ownership);
         if screen.form == OutputForm::Json {
             screen.json(&to_json(&info)?)?;
         } else {
@@ -47,7 +47,7 @@ fn session_words(session: &Session) -> String {
 }
 
 /// What keeps every Task from running, and what to do about it.
-fn faults(info: &v1::GetServerInfoResponse) -> Vec<(&'static str, &'static str)> {
+fn faults(info: &v1::GetServerInfoResponse, ownership: Ownership) -> Vec<(&'static str, &'static str)> {
     let mut faults = Vec::new();
     if info.models.is_empty() && info.default_model.is_empty() {
         faults.push((
@@ -61,7 +61,8 @@ fn faults(info: &v1::GetServerInfoResponse) -> Vec<(&'static str, &'static str)>
             "run `backspace-server doctor` on the server's machine: it names the missing layer",
         ));
     }
-    if info.forges.is_empty() {
+    // A private server is given the local repository it is to work on with each run.
+    if info.forges.is_empty() && ownership == Ownership::Shared {
         faults.push((
             "no forge is configured",
             "set GITHUB_TOKEN for the server, or start it with --allow-local FOLDER",
@@ -110,7 +111,7 @@ fn report(
             lines.push(fact(
                 paint,
                 "",
-                &paint.text(Look::Yellow, &format!("does not enforce {}", escape::line(missing))),
+                &paint.text(Look::Yellow, &format!("not enforced: {}", escape::line(missing))),
             ));
         }
     }
@@ -184,7 +185,7 @@ mod tests {
                 name: "local".to_owned(),
                 active: true,
                 enforced: vec!["pids".to_owned(), "network".to_owned()],
-                not_enforced: vec!["memory: no delegated cgroup".to_owned()],
+                not_enforced: vec!["memory, no delegated cgroup".to_owned()],
             }],
             forges: vec!["local".to_owned()],
             degraded: vec!["no GITHUB_TOKEN, so changes are kept as patches".to_owned()],
@@ -200,7 +201,12 @@ mod tests {
     fn a_server_that_is_well_is_told_in_words() {
         let version = env!("CARGO_PKG_VERSION");
         assert_eq!(
-            report("127.0.0.1:8000", &well(), &faults(&well()), Paint::PLAIN),
+            report(
+                "127.0.0.1:8000",
+                &well(),
+                &faults(&well(), Ownership::Shared),
+                Paint::PLAIN
+            ),
             [
                 "server    127.0.0.1:8000",
                 &format!("version   server {version}, command {version}"),
@@ -208,7 +214,7 @@ mod tests {
                 "          default anthropic/a",
                 "sandbox   local, in use",
                 "          enforces pids, network",
-                "          does not enforce memory: no delegated cgroup",
+                "          not enforced: memory, no delegated cgroup",
                 "forges    local",
                 "limits    at most 200 turns, 2,000,000 tokens a task",
                 "⚠ no GITHUB_TOKEN, so changes are kept as patches",
@@ -221,8 +227,10 @@ mod tests {
     fn what_keeps_every_task_from_running_is_a_fault() {
         let mut info = well();
         info.sandbox_backends.clear();
-        assert_eq!(faults(&info).len(), 1);
-        assert_eq!(faults(&v1::GetServerInfoResponse::default()).len(), 3);
+        assert_eq!(faults(&info, Ownership::Shared).len(), 1);
+        let nothing = v1::GetServerInfoResponse::default();
+        assert_eq!(faults(&nothing, Ownership::Shared).len(), 3);
+        assert_eq!(faults(&nothing, Ownership::Ours).len(), 2);
     }
 
     #[test]

@@ -254,6 +254,18 @@ fn with_everything_the_output_of_commands_is_shown_escaped() {
 }
 
 #[test]
+fn calls_whose_work_is_shown_elsewhere_get_no_line_unless_they_fail() {
+    let mut shown = report(Output::Other, Detail::Events);
+    assert_eq!(show(&mut shown, call("c1", "{}", None, "todo").to_vec()), "");
+    assert_eq!(show(&mut shown, call("c2", "{}", None, "finish").to_vec()), "");
+    let [_, Payload::ToolCallFinished(mut rejected)] = call("c3", "{}", None, "finish") else {
+        panic!("not a call")
+    };
+    rejected.outcome = CallOutcome::Rejected.into();
+    assert!(show(&mut shown, vec![Payload::ToolCallFinished(rejected)]).contains("! finish"));
+}
+
+#[test]
 fn on_a_terminal_progress_is_the_bar_alone() {
     let mut report = report(Output::Terminal, Detail::Events);
     assert_eq!(show(&mut report, vec![progress(45, "Cloning repository")]), "");

@@ -86,10 +86,7 @@ impl LocalForge {
             }
             inner.canonicalize().map_err(|_| not_found(address))?
         };
-        let is_allowed = self
-            .roots
-            .iter()
-            .any(|root| git_dir.starts_with(root) && git_dir != *root);
+        let is_allowed = self.roots.iter().any(|root| git_dir.starts_with(root));
         if is_allowed && !git_dir.ends_with("*") {
             Ok(git_dir)
         } else {

@@ -214,7 +214,9 @@ fn parse_local(text: &str, policy: &AddressPolicy) -> Result<RepositoryAddress, 
         !path.chars().any(char::is_control) && path.split('/').skip(1).all(|part| !matches!(part, "" | "." | ".."));
     let inside = policy.local_roots.iter().any(|root| {
         let root = root.strip_suffix('/').unwrap_or(root);
-        path.strip_prefix(root).is_some_and(|rest| rest.starts_with('/'))
+        // The root itself too: a person allows one repository by its own path.
+        path.strip_prefix(root)
+            .is_some_and(|rest| rest.starts_with('/') || (rest.is_empty() && !path.is_empty()))
     });
     if plain && inside {
         Ok(RepositoryAddress::Local { path: path.into() })
@@ -252,6 +254,7 @@ mod tests {
             );
         }
         assert_eq!(parse("/srv/git/a/b.git").as_deref(), Ok("/srv/git/a/b.git"));
+        assert_eq!(parse("/srv/git").as_deref(), Ok("/srv/git"));
     }
 
     #[test]
@@ -281,7 +284,7 @@ mod tests {
             ("/etc/passwd", AddressError::LocalPath),
             ("/srv/git/../../etc", AddressError::LocalPath),
             ("/srv/gitx/a", AddressError::LocalPath),
-            ("/srv/git", AddressError::LocalPath),
+            ("/srv", AddressError::LocalPath),
         ] {
             assert_eq!(parse(text), Err(error), "{text}");
         }

@@ -240,3 +240,22 @@ async fn a_repository_of_another_user_is_trusted_exactly_when_its_root_is() {
     let remote = forge.remote(&repository, Access::Push).await.unwrap();
     assert!(fixture.store.fetch_mirror(&remote, &main_branch(), None).await.is_ok());
 }
+
+#[tokio::test]
+async fn one_repository_can_be_allowed_by_its_own_path_and_its_neighbour_is_not() {
+    let fixture = Fixture::new().await;
+    for name in ["one.git", "one.git.old"] {
+        fixture.bare(name, &[("a", b"1\n")]);
+    }
+    let config = LocalForgeConfig {
+        roots: vec![fixture.path("one.git")],
+        folder: fixture.path("pull-requests"),
+    };
+    let forge = LocalForge::open(config, fixture.store.clone()).unwrap();
+    let read = async |name: &str| {
+        let address = address(&fixture, name);
+        forge.repository(&address, &Revision::DefaultBranch, Access::Read).await
+    };
+    assert!(read("one.git").await.is_ok());
+    assert!(matches!(read("one.git.old").await, Err(ForgeError::NotFound { .. })));
+}
