@@ -6,6 +6,7 @@
 //! its own and makes a broken git folder anew.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -40,6 +41,7 @@ const MAX_WORDS: usize = 2048;
 const CHECKOUT: &str = include_str!("workspace/checkout.sh");
 const SAVE: &str = include_str!("workspace/save.sh");
 const RESTORE: &str = include_str!("workspace/restore.sh");
+const RESET: &str = include_str!("workspace/reset.sh");
 
 /// What can go wrong with a work tree.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +55,7 @@ pub enum WorkspaceError {
     /// A script of ours failed inside the sandbox.
     #[error("the work tree could not be {what}: {message}")]
     Script {
-        /// `checked out`, `saved` or `restored`.
+        /// `checked out`, `saved`, `restored` or `reset`.
         what: &'static str,
         /// What it said; untrusted.
         message: String,
@@ -67,6 +69,9 @@ pub struct Workspace {
     quarantine: Quarantine,
     /// What a checkout already differs by (line ends, encodings), so that it is not taken for a change.
     start_tree: Option<ObjectId>,
+    /// True from the question what changed until the answer is saved: the sandbox tells of a change once, and a
+    /// save may be dropped after that.
+    unsaved: Arc<AtomicBool>,
 }
 
 impl Workspace {
@@ -82,6 +87,7 @@ impl Workspace {
             sandbox,
             quarantine,
             start_tree: None,
+            unsaved: Arc::default(),
         };
         let arguments = workspace.common_arguments(branch.as_str());
         let (accepted, report, words) = workspace.deliver(CHECKOUT, &arguments, Known::Base).await?;
@@ -100,6 +106,7 @@ impl Workspace {
             sandbox,
             quarantine,
             start_tree,
+            unsaved: Arc::new(AtomicBool::new(true)),
         })
     }
 
@@ -112,9 +119,17 @@ impl Workspace {
     ///
     /// Safe to drop at any await; the next save starts over.
     pub async fn save(&self, last: Option<&Checkpoint>, turn: u32) -> Result<Option<Checkpoint>, WorkspaceError> {
-        if self.sandbox.changes().await? == Changes::None {
-            return Ok(None);
-        }
+        let was_unsaved = self.unsaved.swap(true, Ordering::AcqRel);
+        let saved = if self.sandbox.changes().await? == Changes::None && !was_unsaved {
+            None
+        } else {
+            self.save_changed(last, turn).await?
+        };
+        self.unsaved.store(false, Ordering::Release);
+        Ok(saved)
+    }
+
+    async fn save_changed(&self, last: Option<&Checkpoint>, turn: u32) -> Result<Option<Checkpoint>, WorkspaceError> {
         let (_, base_tree) = self.quarantine.base();
         let known = last.map_or(base_tree, |last| &last.tree);
         let mut arguments = self.common_arguments("");
@@ -150,6 +165,18 @@ impl Workspace {
             .exec(self.script(RESTORE, &arguments, OutputMode::Captured), None)
             .await?;
         require_success("restored", &report, &report.output)
+    }
+
+    /// Brings the work tree back to what was saved last. Files that git ignores stay.
+    pub async fn reset(&self) -> Result<(), WorkspaceError> {
+        let report = self
+            .sandbox
+            .exec(
+                self.script(RESET, &self.common_arguments(""), OutputMode::Captured),
+                None,
+            )
+            .await?;
+        require_success("reset", &report, &report.output)
     }
 
     async fn file(&self, request: FileRequest) -> Result<FileReply, WorkspaceError> {

@@ -193,6 +193,9 @@ pub struct RunProgress {
     pub evidence: Vec<Evidence>,
     /// Verification rounds begun.
     pub verification_rounds: u32,
+    /// True from the start of a verification until the agent goes on: the work tree differs from the
+    /// checkpoint only by what the checks wrote.
+    pub checking: bool,
     /// The agent's own summary, once it gave one.
     pub summary: Option<String>,
     /// Why the agent was stopped, when it did not finish by itself.
