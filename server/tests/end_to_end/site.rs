@@ -72,11 +72,12 @@ impl Site {
 
     /// Returns the pull requests that the local forge holds.
     pub fn pull_requests(&self) -> Vec<Value> {
-        let folder = self.path("data/pull-requests");
-        file_names(&folder)
-            .iter()
-            .filter(|name| name.ends_with(".json"))
-            .map(|name| serde_json::from_slice(&std::fs::read(folder.join(name)).unwrap()).unwrap())
+        let all = self.path("data/pull-requests");
+        let folders = file_names(&all).into_iter().map(|name| all.join(name));
+        let files = folders.flat_map(|folder| file_names(&folder).into_iter().map(move |name| folder.join(name)));
+        files
+            .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+            .map(|path| serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap())
             .collect()
     }
 }
