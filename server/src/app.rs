@@ -360,7 +360,7 @@ async fn live_sandboxes(parts: &Parts) -> Result<Vec<SandboxId>, StoreError> {
         .live_tasks()
         .await?
         .into_iter()
-        .filter_map(|task| task.progress.sandbox)
+        .filter_map(|task| task.sandbox_to_enter())
         .collect())
 }
 

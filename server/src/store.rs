@@ -266,6 +266,8 @@ pub trait TaskStore: Send + Sync + 'static {
     async fn conversation(&self, id: TaskId) -> Result<Vec<ConversationEntry>, StoreError>;
 
     /// Records that a caller wants the Task to stop; unchanged when it is terminal or was asked before.
+    ///
+    /// A queued Task that no run holds is cancelled by it at once.
     async fn request_cancel(
         &self,
         id: TaskId,

@@ -203,8 +203,7 @@ async fn enter_sandbox(
     base: &Base,
 ) -> Result<(Arc<dyn Sandbox>, Workspace), Halt> {
     let record = log.record();
-    if let Some(id) = record.progress.sandbox
-        && record.progress.turn > 0
+    if let Some(id) = record.sandbox_to_enter()
         && let Some(sandbox) = parts.sandboxes.reattach(sandbox_spec(parts, log, id, mirror)).await?
     {
         tracing::info!(sandbox.id = %id, "entered the work tree that was left");

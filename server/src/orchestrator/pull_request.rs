@@ -171,10 +171,12 @@ fn finding_line(finding: &Finding) -> String {
 
 /// Shows a text as inline code; it can't end the code span.
 fn code(text: &str) -> String {
-    let plain: String = text
-        .chars()
-        .map(|character| if is_hidden(character) { '\u{fffd}' } else { character })
-        .collect();
+    let shown = |character: char| match character {
+        _ if character.is_whitespace() => ' ',
+        _ if is_hidden(character) => '\u{fffd}',
+        _ => character,
+    };
+    let plain: String = text.chars().map(shown).collect();
     let plain = plain
         .replace('`', "'")
         .replace('|', "\\|")
@@ -210,7 +212,8 @@ pub(super) fn escape(text: &str) -> String {
             '#' if !out.is_empty() && !out.ends_with(['\n', '#']) => out.push_str("#\u{200b}"),
             '#' => out.push('#'),
             '<' => out.push_str("&lt;"),
-            '!' => out.push_str("\\!"),
+            // An image would be loaded from wherever the text says.
+            '[' if out.ends_with('!') => out.push_str("\u{200b}["),
             '\n' | '\t' => out.push(character),
             _ if is_hidden(character) => out.push('\u{fffd}'),
             _ => out.push(character),

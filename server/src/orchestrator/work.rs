@@ -229,18 +229,26 @@ pub(super) async fn verify(
     signals: &StopSignals,
     bench: &Workbench,
 ) -> Result<Next, Halt> {
+    if log.record().progress.checking {
+        // A run that was cut off here left what its checks wrote.
+        signals.interrupt(bench.forget_checks()).await?;
+        log.write(Vec::new(), |progress| progress.checking = false).await?;
+    }
     let tree = signals.interrupt(bench.save(parts, log)).await?;
     if tree == bench.base.tree {
         if has_messages(parts, log).await? {
-            return go_on(log, None).await;
+            return go_on(log, bench, None).await;
         }
         return Ok(Next::NothingChanged);
     }
     let round = log.record().progress.verification_rounds + 1;
     log.enter(State::Verifying, 75, "Running the checks on the change")
         .await?;
-    log.write(Vec::new(), |progress| progress.verification_rounds = round)
-        .await?;
+    log.write(Vec::new(), |progress| {
+        progress.verification_rounds = round;
+        progress.checking = true;
+    })
+    .await?;
     let record = log.record();
     let baseline: Vec<Evidence> = record
         .progress
@@ -280,17 +288,24 @@ pub(super) async fn verify(
         .iter()
         .filter(|checked| checked.evidence.verdict == Verdict::NewlyRed)
         .collect();
-    decide(parts, log, round, &red, Change { tree }).await
+    decide(parts, log, bench, round, &red, Change { tree }).await
 }
 
-async fn decide(parts: &Parts, log: &RunLog, round: u32, red: &[&Checked], change: Change) -> Result<Next, Halt> {
+async fn decide(
+    parts: &Parts,
+    log: &RunLog,
+    bench: &Workbench,
+    round: u32,
+    red: &[&Checked],
+    change: Change,
+) -> Result<Next, Halt> {
     let record = log.record();
     if record.progress.stopped.is_some() {
         return Ok(Next::Publish(change));
     }
     if !red.is_empty() {
         if round <= parts.config.verification_rounds {
-            return go_on(log, Some(red)).await;
+            return go_on(log, bench, Some(red)).await;
         }
         let names: Vec<_> = red
             .iter()
@@ -306,14 +321,20 @@ async fn decide(parts: &Parts, log: &RunLog, round: u32, red: &[&Checked], chang
         return Ok(Next::Publish(change));
     }
     if has_messages(parts, log).await? {
-        return go_on(log, None).await;
+        return go_on(log, bench, None).await;
     }
     Ok(Next::Publish(change))
 }
 
 /// Sends the Task back to the agent; a message of a person is read by its next turn.
-async fn go_on(log: &RunLog, red: Option<&[&Checked]>) -> Result<Next, Halt> {
-    let clear = |progress: &mut crate::task::record::RunProgress| progress.summary = None;
+async fn go_on(log: &RunLog, bench: &Workbench, red: Option<&[&Checked]>) -> Result<Next, Halt> {
+    if log.record().progress.checking {
+        bench.forget_checks().await?;
+    }
+    let clear = |progress: &mut crate::task::record::RunProgress| {
+        progress.summary = None;
+        progress.checking = false;
+    };
     match red {
         None => {
             // The conversation ended with the model's own end: the messages are what begins it again.

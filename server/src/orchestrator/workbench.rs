@@ -53,10 +53,15 @@ impl Workbench {
     }
 
     /// Saves the work tree outside if it changed, and returns the tree as it is now.
+    ///
+    /// While checks run the last save is the change: what they write is no part of it.
     pub(super) async fn save(&self, parts: &Parts, log: &RunLog) -> Result<ObjectId, Halt> {
         let _one = self.saving.lock().await;
         let progress = log.record().progress;
         let last = progress.checkpoint;
+        if progress.checking {
+            return Ok(last.map_or_else(|| self.base.tree.clone(), |last| last.tree));
+        }
         let Some(checkpoint) = self.workspace.save(last.as_ref(), progress.turn).await? else {
             return Ok(last.map_or_else(|| self.base.tree.clone(), |last| last.tree));
         };
@@ -87,6 +92,21 @@ impl Workbench {
             .await?;
         self.record_denials(log).await?;
         Ok(tree)
+    }
+
+    /// Takes out of the work tree what the checks left there.
+    pub(super) async fn forget_checks(&self) -> Result<(), Halt> {
+        let _one = self.saving.lock().await;
+        match self.workspace.reset().await {
+            Err(error @ WorkspaceError::Script { .. }) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "what the checks left may get into the change"
+                );
+                Ok(())
+            }
+            other => Ok(other?),
+        }
     }
 
     /// Writes down what the network policy refused since the last time.

@@ -6,6 +6,7 @@
 //! its own and makes a broken git folder anew.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -57,6 +58,7 @@ pub enum Rebased {
     /// The changes contradict each other in these files (untrusted names); the work tree is as it was.
     Conflicts(Vec<String>),
 }
+const RESET: &str = include_str!("workspace/reset.sh");
 
 /// What can go wrong with a work tree.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +78,7 @@ pub enum WorkspaceError {
     /// A script of ours failed inside the sandbox.
     #[error("the work tree could not be {what}: {message}")]
     Script {
-        /// `checked out`, `saved`, `restored` or `rebased`.
+        /// `checked out`, `saved`, `restored`, `rebased` or `reset`.
         what: &'static str,
         /// What it said; untrusted.
         message: String,
@@ -90,6 +92,9 @@ pub struct Workspace {
     quarantine: Quarantine,
     /// What a checkout already differs by (line ends, encodings), so that it is not taken for a change.
     start_tree: Option<ObjectId>,
+    /// True from the question what changed until the answer is saved: the sandbox tells of a change once, and a
+    /// save may be dropped after that.
+    unsaved: Arc<AtomicBool>,
 }
 
 impl Workspace {
@@ -105,6 +110,7 @@ impl Workspace {
             sandbox,
             quarantine,
             start_tree: None,
+            unsaved: Arc::default(),
         };
         let arguments = workspace.common_arguments(branch.as_str());
         let (accepted, report, words) = workspace.deliver(CHECKOUT, &arguments, Known::Base).await?;
@@ -123,6 +129,7 @@ impl Workspace {
             sandbox,
             quarantine,
             start_tree,
+            unsaved: Arc::new(AtomicBool::new(true)),
         })
     }
 
@@ -135,9 +142,17 @@ impl Workspace {
     ///
     /// Safe to drop at any await; the next save starts over.
     pub async fn save(&self, last: Option<&Checkpoint>, turn: u32) -> Result<Option<Checkpoint>, WorkspaceError> {
-        if self.sandbox.changes().await? == Changes::None {
-            return Ok(None);
-        }
+        let was_unsaved = self.unsaved.swap(true, Ordering::AcqRel);
+        let saved = if self.sandbox.changes().await? == Changes::None && !was_unsaved {
+            None
+        } else {
+            self.save_changed(last, turn).await?
+        };
+        self.unsaved.store(false, Ordering::Release);
+        Ok(saved)
+    }
+
+    async fn save_changed(&self, last: Option<&Checkpoint>, turn: u32) -> Result<Option<Checkpoint>, WorkspaceError> {
         let (_, base_tree) = self.quarantine.base();
         let known = last.map_or(base_tree, |last| &last.tree);
         let mut arguments = self.common_arguments("");
@@ -223,6 +238,18 @@ impl Workspace {
             format!("{what}: {}; {hint}", names.join(", "))
         };
         WorkspaceError::TooLarge { message }
+    }
+
+    /// Brings the work tree back to what was saved last. Files that git ignores stay.
+    pub async fn reset(&self) -> Result<(), WorkspaceError> {
+        let report = self
+            .sandbox
+            .exec(
+                self.script(RESET, &self.common_arguments(""), OutputMode::Captured),
+                None,
+            )
+            .await?;
+        require_success("reset", &report, &report.output)
     }
 
     async fn file(&self, request: FileRequest) -> Result<FileReply, WorkspaceError> {

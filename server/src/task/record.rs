@@ -144,6 +144,13 @@ impl TaskRecord {
         Ok(())
     }
 
+    /// Returns the sandbox whose work tree the next run enters. None before the first answer, when it may be half
+    /// made, and none once the change is being published.
+    pub fn sandbox_to_enter(&self) -> Option<SandboxId> {
+        let is_in_use = self.usage.turns > 0 && self.progress.publication.is_none();
+        self.progress.sandbox.filter(|_| is_in_use)
+    }
+
     fn enter(&mut self, next: State, event: &Event) -> Result<(), IllegalEvent> {
         let first = event.sequence == Sequence(1) && next == State::Queued;
         if !first && !self.state.can_become(next) {
@@ -188,6 +195,9 @@ pub struct RunProgress {
     pub evidence: Vec<Evidence>,
     /// Verification rounds begun.
     pub verification_rounds: u32,
+    /// True from the start of a verification until the agent goes on: the work tree differs from the
+    /// checkpoint only by what the checks wrote.
+    pub checking: bool,
     /// The agent's own summary, once it gave one.
     pub summary: Option<String>,
     /// Why the agent was stopped, when it did not finish by itself.

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::column::{LIVE, id_bytes, integer, task_id, unsigned};
 use super::ledger::{Entry, Ledger};
 use crate::store::{NewMessage, NewTask, Posted, QueueLimits, QueueScope, RequestKey, StoreError, Submission};
-use crate::task::event::EventPayload;
+use crate::task::event::{Ending, EventPayload};
 use crate::task::id::{Epoch, PrincipalId, TaskId, Timestamp};
 use crate::task::record::TaskRecord;
 use crate::task::state::State;
@@ -64,6 +64,15 @@ pub(super) fn request_cancel(
             reason: reason.into(),
         };
         ledger.record(&mut entry, event, now)?;
+        if entry.record.state == State::Queued && !ledger.leases.is_held(id) {
+            // There is nothing to keep, and a free run slot may be hours away.
+            let end = EventPayload::TaskFinished {
+                ending: Ending::Cancelled,
+                preserved_work: None,
+                findings: Vec::new(),
+            };
+            ledger.record(&mut entry, end, now)?;
+        }
         ledger.save(&entry)?;
     }
     let record = entry.record.clone();

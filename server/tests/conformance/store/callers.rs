@@ -1,13 +1,13 @@
 //! What callers write into a Task: cancels and messages.
 
 use backspace_server::store::{Append, InboxMessage, NewMessage, NewTask, Posted, StoreError, Submission};
-use backspace_server::task::event::EventPayload;
+use backspace_server::task::event::{Ending, EventPayload};
 use backspace_server::task::id::{ArtifactId, Sequence, TaskId, Timestamp};
 use backspace_server::task::record::TaskRecord;
 use backspace_server::task::state::State;
 
 use super::{
-    LIMITS, Store, claimed, entered, events, finish, new_task, principal, request, submit, warning, whole_log,
+    LIMITS, Store, claim, claimed, entered, events, finish, new_task, principal, request, submit, warning, whole_log,
 };
 
 fn message(text: &str) -> NewMessage {
@@ -53,7 +53,10 @@ pub async fn a_cancel_is_recorded_once_and_only_for_live_tasks(store: Store) {
     assert_eq!(cancel(&store, lease.task, "too late").await, end);
 
     let waiting = submit(&store, "b", 1).await;
-    assert_eq!(cancel(&store, waiting, "").await.state, State::Queued);
+    let ended = cancel(&store, waiting, "").await;
+    assert_eq!((ended.state, ended.ending), (State::Cancelled, Some(Ending::Cancelled)));
+    assert_eq!(whole_log(&store, waiting, 10).await.len(), 3);
+    assert!(claim(&store).await.is_none());
 }
 
 pub async fn a_message_is_in_the_log_and_in_the_inbox_until_it_is_read(store: Store) {

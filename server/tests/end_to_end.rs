@@ -1,0 +1,37 @@
+//! The real server process over real gRPC: scripted models, bare git repositories, `local` sandboxes.
+//!
+//! Nothing here knows the server's inside: what is tested is what a caller and a repository's owner
+//! see, also when the process is killed at the worst moment.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "all of this is tests, not only what carries the attribute"
+)]
+
+#[path = "end_to_end/calls.rs"]
+mod calls;
+#[path = "end_to_end/cancel.rs"]
+mod cancel;
+#[path = "end_to_end/crash.rs"]
+mod crash;
+#[path = "end_to_end/drain.rs"]
+mod drain;
+#[path = "end_to_end/endings.rs"]
+mod endings;
+#[path = "end_to_end/event_log.rs"]
+mod event_log;
+#[path = "end_to_end/messages.rs"]
+mod messages;
+#[path = "end_to_end/publication.rs"]
+mod publication;
+#[path = "end_to_end/repository.rs"]
+mod repository;
+#[path = "end_to_end/script.rs"]
+mod script;
+#[path = "end_to_end/server.rs"]
+mod server;
+#[path = "end_to_end/site.rs"]
+mod site;
