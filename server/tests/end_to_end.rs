@@ -3,13 +3,8 @@
 //! Nothing here knows the server's inside: what is tested is what a caller and a repository's owner
 //! see, also when the process is killed at the worst moment.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "all of this is tests, not only what carries the attribute"
-)]
+#![cfg(test)]
+#![expect(unreachable_pub, reason = "nothing is outside a test binary")]
 
 #[path = "end_to_end/calls.rs"]
 mod calls;

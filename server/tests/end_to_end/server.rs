@@ -76,6 +76,7 @@ impl<'a> Launch<'a> {
         let (sender, lines) = watch::channel(0);
         let mut stderr = BufReader::new(process.stderr.take().unwrap()).lines();
         let kept = Arc::clone(&log);
+        #[expect(clippy::disallowed_methods, reason = "a test has no Jobs")]
         tokio::spawn(async move {
             while let Ok(Some(line)) = stderr.next_line().await {
                 kept.lock().unwrap().push(line);

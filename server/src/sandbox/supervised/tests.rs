@@ -322,8 +322,8 @@ async fn output_beyond_the_credit_ends_the_sandbox() {
     let (report, ()) = tokio::join!(sandbox.exec(shell(OutputMode::Streamed), Some(chunks)), async {
         let (stream, _) = peer.expect::<ExecRequest>(kind::EXEC).await;
         let chunk = vec![0; 64 << 10];
-        // Of the first chunks two may have been taken, by the channel and by the call that waits for it.
-        for offset in 0..INITIAL_CREDIT_BYTES / chunk.len() as u64 + 3 {
+        // Some chunks may have been taken, by the channel and by the call that waits for it; these are more.
+        for offset in 0..INITIAL_CREDIT_BYTES / chunk.len() as u64 + 16 {
             let mut bytes = Vec::new();
             frame::encode(kind::STDOUT, stream, offset, &chunk, &mut bytes);
             if peer.stream.write_all(&bytes).await.is_err() {
