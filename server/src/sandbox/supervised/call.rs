@@ -132,30 +132,70 @@ impl Flow {
         mut report: tokio::sync::oneshot::Receiver<ExecDone>,
         deadline: Instant,
     ) -> Result<Option<ExecDone>, tokio::time::error::Elapsed> {
-        let done = loop {
+        let mut done = None;
+        while done.is_none() {
             // Chunks first: waiting for a slow reader must not count against the supervisor.
             tokio::select! {
                 biased;
-                Some(chunk) = self.received.recv() => self.forward(connection, stream, chunk).await,
-                done = tokio::time::timeout_at(deadline, &mut report) => break done?.ok(),
+                Some(chunk) = self.received.recv() => {
+                    if self.forward(connection, stream, chunk, Some((&mut report, &mut done))).await == Reader::Pointless {
+                        return Ok(None);
+                    }
+                }
+                result = tokio::time::timeout_at(deadline, &mut report) => match result?.ok() {
+                    Some(report) => done = Some(report),
+                    None => return Ok(None),
+                },
             }
-        };
+        }
         // The table's end of the channel is gone by now, so this ends.
         while let Some(chunk) = self.received.recv().await {
-            self.forward(connection, stream, chunk).await;
+            self.forward(connection, stream, chunk, None).await;
         }
         Ok(done)
     }
 
-    async fn forward(&mut self, connection: &Connection, stream: u32, chunk: OutputChunk) {
+    /// Gives a chunk to the reader. While it has no room the report is looked for: a sandbox that ended must not
+    /// wait for a reader.
+    async fn forward(
+        &mut self,
+        connection: &Connection,
+        stream: u32,
+        chunk: OutputChunk,
+        mut report: Option<(&mut tokio::sync::oneshot::Receiver<ExecDone>, &mut Option<ExecDone>)>,
+    ) -> Reader {
         let length = chunk.data.len() as u64;
-        if self.output.send(chunk).await.is_err() {
+        let permit = loop {
+            let Some((receiver, done)) = report.as_mut().filter(|(_, done)| done.is_none()) else {
+                break self.output.reserve().await;
+            };
+            tokio::select! {
+                biased;
+                permit = self.output.reserve() => break permit,
+                result = &mut **receiver => match result {
+                    Ok(report) => **done = Some(report),
+                    Err(_) => return Reader::Pointless,
+                },
+            }
+        };
+        match permit {
+            Ok(permit) => permit.send(chunk),
             // Nobody reads: every byte can't be delivered any more, so the command has no use.
-            connection.signal(kind::KILL, stream, 0);
+            Err(_) => connection.signal(kind::KILL, stream, 0),
         }
         self.owed_bytes.fetch_sub(length, Ordering::Relaxed);
         connection.signal(kind::CREDIT, stream, length);
+        Reader::Goes
     }
+}
+
+/// Whether it makes sense to go on feeding a reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reader {
+    /// The chunk was given, or nobody wants it.
+    Goes,
+    /// The sandbox ended; no report will come.
+    Pointless,
 }
 
 /// Kills the command when the call is dropped before its end.
