@@ -6,3 +6,4 @@ mod command_line;
 mod fake;
 mod home;
 mod private_server;
+mod setting_up;
