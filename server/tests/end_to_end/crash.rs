@@ -186,3 +186,23 @@ async fn killed_while_verifying() {
     assert_eq!(repository.changes(&repository.only_branch()), ["M\tout.txt"]);
     assert_done_once(&site, &repository, server, follower).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_while_publishing() {
+    let site = Site::new();
+    let repository = site.red_repository();
+    let mut gate = site.gate(&repository);
+    site.script("fix", good());
+    let server = site.serve().start().await;
+    let mut follower = Follower::run(&server.client(), spec(&repository, "fix"));
+    // A run begins when its events are asked for, so the state comes before the gate.
+    follower.until_state(State::Publishing).await;
+    gate.reached().await;
+    // The push of the dead server still stands before the gate, and lands beside the next one's.
+    let (server, mut follower) = crash(&site, server, follower).await;
+    gate.reached().await;
+    gate.open();
+    follower.success().await;
+    assert_eq!(resumed_runs(&follower), [2]);
+    assert_done_once(&site, &repository, server, follower).await;
+}
