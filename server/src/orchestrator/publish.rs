@@ -198,7 +198,7 @@ impl Desk {
     }
 
     async fn carry_out(&self, parts: &Parts, log: &RunLog, signals: &StopSignals, patch: CutText) -> Result<(), Halt> {
-        self.push(parts, log, signals).await?;
+        self.push(log, signals).await?;
         let mode = log.record().spec.publication.mode;
         if mode == PublicationMode::BranchOnly {
             return self.end(parts, log, ResultKind::Branch, patch, None).await;
@@ -222,7 +222,7 @@ impl Desk {
     }
 
     /// Pushes until the remote has the commit under a branch of ours.
-    async fn push(&self, parts: &Parts, log: &RunLog, signals: &StopSignals) -> Result<(), Halt> {
+    async fn push(&self, log: &RunLog, signals: &StopSignals) -> Result<(), Halt> {
         for attempt in 1..=BRANCH_TRIES {
             let Some(intent) = log.record().progress.publication else {
                 return Ok(());
@@ -254,8 +254,12 @@ impl Desk {
                     let message = format!("the push of branch {} was refused: {message}", intent.branch);
                     return Err(Failure::lasting(Reason::PublicationFailed, message).into());
                 }
+                // A continued branch has commits of people that this Task has not seen: they are kept, the change
+                // goes beside them.
+                Pushed::Moved { .. } if intent.expected_head.is_some() => {
+                    format!("{}-{}", intent.branch, log.task().short())
+                }
                 // Somebody else's branch of that name, or a name in its way: another name.
-                Pushed::Moved { .. } if intent.expected_head.is_some() => self.follow(parts, log, &intent).await?,
                 Pushed::Moved { .. } => format!("{}-{}", intent.branch, attempt + 1),
                 Pushed::NameConflict { .. } => intent.branch.replacen('/', "-", 1),
             };
@@ -269,11 +273,6 @@ impl Desk {
             .await?;
         }
         Err(Failure::passing(Reason::PublicationFailed, "no branch name was free for the change").into())
-    }
-
-    /// A continued branch has commits of people that this Task has not seen: they are kept, the change goes beside them.
-    async fn follow(&self, _parts: &Parts, log: &RunLog, intent: &PublicationIntent) -> Result<String, Halt> {
-        Ok(format!("{}-{}", intent.branch, log.task().short()))
     }
 
     async fn open(&self, parts: &Parts, log: &RunLog) -> Result<PullRequest, Halt> {

@@ -1,0 +1,345 @@
+//! The table of settings, one row each. What is made of it is in `settings`; what a value means, in `config`.
+
+/// What kind of value a setting takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A text.
+    Text,
+    /// A secret; never printed.
+    Secret,
+    /// A list: repeat the flag, or separate by commas in the variable.
+    List,
+    /// Present or absent; `1`, `true`, `yes` and `on` in the variable.
+    Switch,
+}
+
+/// One setting.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// Environment variable.
+    pub variable: &'static str,
+    /// Long flag, empty for none.
+    pub flag: &'static str,
+    /// What kind of value.
+    pub kind: Kind,
+    /// Default as text; empty for none.
+    pub default: &'static str,
+    /// What it does, with its unit.
+    pub help: &'static str,
+}
+
+const fn setting(
+    variable: &'static str,
+    flag: &'static str,
+    kind: Kind,
+    default: &'static str,
+    help: &'static str,
+) -> Setting {
+    Setting {
+        variable,
+        flag,
+        kind,
+        default,
+        help,
+    }
+}
+
+/// Every setting of the server.
+pub const SETTINGS: &[Setting] = &[
+    setting(
+        "BACKSPACE_LISTEN",
+        "listen",
+        Kind::Text,
+        "127.0.0.1:8000",
+        "address and port for gRPC, gRPC-Web and HTTP",
+    ),
+    setting(
+        "BACKSPACE_DATA_FOLDER",
+        "data-folder",
+        Kind::Text,
+        "",
+        "where tasks, mirrors and sandboxes are kept; default $XDG_DATA_HOME/backspace-server",
+    ),
+    setting(
+        "BACKSPACE_READY_FILE",
+        "ready-file",
+        Kind::Text,
+        "",
+        "written with the bound address once the server answers",
+    ),
+    setting(
+        "BACKSPACE_EXIT_WITH_PARENT",
+        "exit-with-parent",
+        Kind::Switch,
+        "",
+        "stop when standard input ends",
+    ),
+    setting(
+        "BACKSPACE_TOKENS_FILE",
+        "tokens-file",
+        Kind::Text,
+        "",
+        "TOML file of principals with hashed tokens; without it only loopback is served",
+    ),
+    setting(
+        "BACKSPACE_INSECURE_NO_AUTH",
+        "insecure-no-auth",
+        Kind::Switch,
+        "",
+        "serve any address without authentication",
+    ),
+    setting(
+        "BACKSPACE_PUBLIC_URL",
+        "public-url",
+        Kind::Text,
+        "",
+        "address of this server as people reach it, for links in pull requests",
+    ),
+    setting(
+        "BACKSPACE_ALLOW_LOCAL",
+        "allow-local",
+        Kind::List,
+        "",
+        "folders whose git repositories may be used by path",
+    ),
+    setting(
+        "BACKSPACE_SANDBOX",
+        "sandbox",
+        Kind::Text,
+        "auto",
+        "sandbox backend: auto, docker or local",
+    ),
+    setting(
+        "BACKSPACE_SUPERVISOR",
+        "supervisor",
+        Kind::Text,
+        "",
+        "the backspace-supervisor binary; default beside the server's own",
+    ),
+    setting(
+        "BACKSPACE_SANDBOX_MEMORY_MIB",
+        "sandbox-memory-mib",
+        Kind::Text,
+        "2048",
+        "memory of one sandbox, in MiB",
+    ),
+    setting(
+        "BACKSPACE_SANDBOX_CPUS",
+        "sandbox-cpus",
+        Kind::Text,
+        "2",
+        "processors of one sandbox",
+    ),
+    setting(
+        "BACKSPACE_SANDBOX_PIDS",
+        "sandbox-pids",
+        Kind::Text,
+        "512",
+        "processes and threads of one sandbox",
+    ),
+    setting(
+        "BACKSPACE_SANDBOX_DISK_MIB",
+        "sandbox-disk-mib",
+        Kind::Text,
+        "10240",
+        "what one work tree may grow by, in MiB",
+    ),
+    setting(
+        "BACKSPACE_IMAGE",
+        "image",
+        Kind::Text,
+        "backspace-sandbox:latest",
+        "default container image of the docker backend",
+    ),
+    setting(
+        "BACKSPACE_ALLOWED_IMAGES",
+        "allowed-images",
+        Kind::List,
+        "",
+        "image patterns that a task may ask for; only the default when empty",
+    ),
+    setting(
+        "BACKSPACE_ALLOWED_HOSTS",
+        "allowed-hosts",
+        Kind::List,
+        "",
+        "host patterns that tasks may ask to reach from commands; none when empty",
+    ),
+    setting(
+        "BACKSPACE_PROTECTED_PATHS",
+        "protected-paths",
+        Kind::List,
+        "",
+        "more path patterns that a change may not touch",
+    ),
+    setting(
+        "BACKSPACE_MODEL",
+        "model",
+        Kind::Text,
+        "",
+        "model used when a task names none, as provider/model or provider",
+    ),
+    setting(
+        "BACKSPACE_MODELS_FILE",
+        "models-file",
+        Kind::Text,
+        "",
+        "TOML file of further providers, windows and prices",
+    ),
+    setting(
+        "BACKSPACE_SCRIPTS",
+        "scripts",
+        Kind::Text,
+        "",
+        "folder of scripted models, for demonstrations and tests",
+    ),
+    setting(
+        "ANTHROPIC_API_KEY",
+        "",
+        Kind::Secret,
+        "",
+        "key of the provider `anthropic`",
+    ),
+    setting(
+        "ANTHROPIC_BASE_URL",
+        "anthropic-base-url",
+        Kind::Text,
+        "https://api.anthropic.com",
+        "address of the provider `anthropic`",
+    ),
+    setting("OPENAI_API_KEY", "", Kind::Secret, "", "key of the provider `openai`"),
+    setting(
+        "OPENAI_BASE_URL",
+        "openai-base-url",
+        Kind::Text,
+        "https://api.openai.com/v1",
+        "address of the provider `openai`",
+    ),
+    setting(
+        "GITHUB_TOKEN",
+        "",
+        Kind::Secret,
+        "",
+        "token for github.com: fine-grained with contents and pull requests, or classic",
+    ),
+    setting(
+        "BACKSPACE_PUBLICATION",
+        "publication",
+        Kind::Text,
+        "draft",
+        "what becomes of a change unless a task says so: draft, ready, branch or patch",
+    ),
+    setting(
+        "MAX_CONCURRENT_JOBS",
+        "max-concurrent-jobs",
+        Kind::Text,
+        "5",
+        "tasks running at once",
+    ),
+    setting(
+        "RATE_LIMIT_REQUESTS",
+        "rate-limit-requests",
+        Kind::Text,
+        "10",
+        "calls a minute that start work, for each principal",
+    ),
+    setting(
+        "SANDBOX_TIMEOUT",
+        "sandbox-timeout",
+        Kind::Text,
+        "300",
+        "default limit of one command or verification, in seconds",
+    ),
+    setting(
+        "BACKSPACE_VERIFICATION_TIMEOUT",
+        "verification-timeout",
+        Kind::Text,
+        "1800",
+        "longest limit of one verification command, in seconds",
+    ),
+    setting(
+        "BACKSPACE_MAX_TURNS",
+        "max-turns",
+        Kind::Text,
+        "200",
+        "most model turns of a task",
+    ),
+    setting(
+        "BACKSPACE_MAX_TOKENS",
+        "max-tokens",
+        Kind::Text,
+        "2000000",
+        "most uncached input and output tokens of a task",
+    ),
+    setting(
+        "BACKSPACE_MAX_DURATION",
+        "max-duration",
+        Kind::Text,
+        "3600",
+        "longest wall time of a task from its first turn, in seconds",
+    ),
+    setting(
+        "BACKSPACE_MAX_COST_USD",
+        "max-cost-usd",
+        Kind::Text,
+        "",
+        "most money of a task, in US dollars; unlimited when empty",
+    ),
+    setting(
+        "BACKSPACE_RETENTION_DAYS",
+        "retention-days",
+        Kind::Text,
+        "30",
+        "days that events and artifacts of an ended task are kept",
+    ),
+    setting(
+        "LOG_LEVEL",
+        "log-level",
+        Kind::Text,
+        "info",
+        "error, warn, info, debug or trace, or a filter such as backspace_server=debug",
+    ),
+    setting("BACKSPACE_LOG_FORMAT", "log-format", Kind::Text, "text", "text or json"),
+    setting(
+        "DEBUG",
+        "debug",
+        Kind::Switch,
+        "",
+        "the same as LOG_LEVEL=debug and BACKSPACE_LOG_FORMAT=text",
+    ),
+    setting(
+        "ENABLE_TRACING",
+        "enable-tracing",
+        Kind::Switch,
+        "",
+        "export traces; this release reads it and says that it has no exporter yet",
+    ),
+    setting(
+        "JAEGER_ENDPOINT",
+        "jaeger-endpoint",
+        Kind::Text,
+        "",
+        "where traces go; read, not used yet",
+    ),
+    setting(
+        "LANGCHAIN_TRACING_V2",
+        "langchain-tracing-v2",
+        Kind::Switch,
+        "",
+        "export to LangSmith; read, not used yet",
+    ),
+    setting(
+        "LANGCHAIN_PROJECT",
+        "langchain-project",
+        Kind::Text,
+        "",
+        "project at LangSmith; read, not used yet",
+    ),
+    setting(
+        "LANGCHAIN_API_KEY",
+        "",
+        Kind::Secret,
+        "",
+        "key of LangSmith; read, not used yet",
+    ),
+];
