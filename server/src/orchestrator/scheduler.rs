@@ -78,6 +78,7 @@ impl Scheduler {
     /// Stops claiming, tells all runs to reach a durable point, and waits for them.
     pub(super) async fn drain(&self) {
         self.inner.drain.cancel();
+        tracing::info!(runs = self.running().len(), "draining; no task is accepted any more");
         let all_ended = async {
             loop {
                 let ended = self.inner.ended.notified();

@@ -60,7 +60,7 @@ async fn a_start_during_the_drain_is_told_to_come_back() {
     gate.reached().await;
     let begun = Instant::now();
     server.begin_to_stop();
-    server.log_line("stopping").await;
+    server.log_line("draining").await;
     let request = v1::RunTaskRequest {
         spec: Some(spec(&repository, "fix")),
         request_id: String::new(),
