@@ -31,9 +31,13 @@ write() {
 new=$(write) || { mend; new=$(write); }
 
 # What is new: the files and folders that differ from the known tree. The server has the known tree; the
-# sandbox may not, after a restore from nothing, and compares with the base then.
+# sandbox may not, after a restore from nothing, and compares with the base then. Without the base the
+# objects were thrown away, though every file was just hashed anew.
 from=$known
-[ "$new" = "$known" ] || git cat-file -e "$known" 2>/dev/null || from=$tree
+if [ "$new" != "$known" ] && ! git cat-file -e "$known" 2>/dev/null; then
+    from=$tree
+    git cat-file -e "$tree" 2>/dev/null || { mend; new=$(write); }
+fi
 changed() {
     [ "$new" = "$known" ] || git diff-tree -r -t --no-renames --diff-filter=d --raw --no-abbrev "$from" "$new"
 }
