@@ -413,9 +413,10 @@ impl From<StoreError> for OrchestratorError {
                 message: "the task is still live; cancel it and wait for its end first".into(),
             },
             StoreError::Unavailable { .. } => Self::StoreUnavailable(error),
-            StoreError::LeaseLost | StoreError::Illegal(_) | StoreError::Internal { .. } => {
-                Self::Internal(Box::new(error))
-            }
+            StoreError::LeaseLost
+            | StoreError::MessageWaiting
+            | StoreError::Illegal(_)
+            | StoreError::Internal { .. } => Self::Internal(Box::new(error)),
         }
     }
 }

@@ -95,6 +95,9 @@ pub struct Append {
     pub conversation: Vec<ConversationEntry>,
     /// Marks messages up to this one as read.
     pub messages_read: Option<u64>,
+    /// Writes nothing and returns `MessageWaiting` when a message after this one was accepted: for a move
+    /// after which messages are too late. 0 stands for no message at all.
+    pub last_message: Option<u64>,
 }
 
 /// A piece of the conversation with the model, opaque to the store.
@@ -196,6 +199,9 @@ pub enum StoreError {
         /// Last event.
         last: Sequence,
     },
+    /// A message was accepted that the run has not read; nothing was written.
+    #[error("a message waits to be read")]
+    MessageWaiting,
     /// The Task is not terminal, so it can't be deleted.
     #[error("the task is still live")]
     StillLive,

@@ -92,7 +92,10 @@ impl From<StoreError> for Status {
                 "TASK_STATE",
             ),
             StoreError::Unavailable { .. } => store_unavailable(&error),
-            StoreError::LeaseLost | StoreError::Illegal(_) | StoreError::Internal { .. } => internal(&error),
+            StoreError::LeaseLost
+            | StoreError::MessageWaiting
+            | StoreError::Illegal(_)
+            | StoreError::Internal { .. } => internal(&error),
         }
     }
 }

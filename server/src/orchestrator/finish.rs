@@ -69,7 +69,21 @@ pub(super) async fn end(
     preserved_work: Option<PreservedWork>,
     findings: Vec<Finding>,
 ) -> Result<(), StoreError> {
-    match &ending {
+    let written = ending.clone();
+    let done = matches!(ending, Ending::Succeeded(_)).then(|| EventPayload::Progress {
+        percent: 100,
+        step: "Done".into(),
+    });
+    let finished = EventPayload::TaskFinished {
+        ending: written,
+        preserved_work,
+        findings,
+    };
+    match done {
+        Some(done) => log.succeed(vec![done, finished]).await?,
+        None => log.events(vec![finished]).await?,
+    }
+    match ending {
         Ending::Succeeded(result) => tracing::info!(result = ?result.kind, "task succeeded"),
         Ending::Failed(failure) => {
             tracing::warn!(
@@ -80,19 +94,7 @@ pub(super) async fn end(
         }
         Ending::Cancelled => tracing::info!("task cancelled"),
     }
-    let mut events = Vec::new();
-    if matches!(ending, Ending::Succeeded(_)) {
-        events.push(EventPayload::Progress {
-            percent: 100,
-            step: "Done".into(),
-        });
-    }
-    events.push(EventPayload::TaskFinished {
-        ending,
-        preserved_work,
-        findings,
-    });
-    log.events(events).await
+    Ok(())
 }
 
 /// Stores the whole patch as an artifact and returns it cut for the event.

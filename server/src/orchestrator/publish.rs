@@ -22,7 +22,6 @@ use crate::task::id::{ObjectId, Timestamp};
 use crate::task::record::{Base, PublicationIntent, TaskRecord};
 use crate::task::result::{PreservedWork, PullRequest, ResultKind, TaskResult};
 use crate::task::spec::PublicationMode;
-use crate::task::state::State;
 
 /// Names tried when a branch of that name is somebody else's.
 const BRANCH_TRIES: u32 = 3;
@@ -64,7 +63,7 @@ pub(super) async fn publish(
     if mode == PublicationMode::PatchOnly || !desk.repository.can_push {
         return desk.end(parts, log, ResultKind::Patch, text, None).await;
     }
-    log.enter(State::Publishing, 90, "Publishing").await?;
+    log.enter_publishing().await?;
     let intent = desk.intend(parts, log, &change.tree).await?;
     log.write(Vec::new(), |progress| progress.publication = Some(intent))
         .await?;

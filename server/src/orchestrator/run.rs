@@ -236,10 +236,15 @@ impl Run {
         let bench = bench.insert(prepare::prepare(parts, log, signals).await?);
         loop {
             work::run_agent(parts, log, signals, bench).await?;
-            match work::verify(parts, log, signals, bench).await? {
-                work::Next::BackToWork => {}
-                work::Next::Publish(change) => return publish::publish(parts, log, signals, bench, &change).await,
-                work::Next::NothingChanged => return finish::unchanged(parts, log, bench).await,
+            let ended = match work::verify(parts, log, signals, bench).await? {
+                work::Next::BackToWork => continue,
+                work::Next::Publish(change) => publish::publish(parts, log, signals, bench, &change).await,
+                work::Next::NothingChanged => finish::unchanged(parts, log, bench).await,
+            };
+            match ended {
+                // A person's message came in between: it was accepted, so the agent reads it.
+                Err(Halt::Store(StoreError::MessageWaiting)) => work::read_messages(log, bench).await?,
+                ended => return ended,
             }
         }
     }

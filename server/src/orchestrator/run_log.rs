@@ -119,7 +119,15 @@ impl RunLog {
         events: Vec<EventPayload>,
         change: impl FnOnce(&mut RunProgress) + Send,
     ) -> Result<(), StoreError> {
-        self.append(events, Vec::new(), Conversation::GoesOn, change).await
+        let any = Messages::MayWait;
+        self.append(events, Vec::new(), Conversation::GoesOn, any, change).await
+    }
+
+    /// Writes the ending of a Task that succeeded; `MessageWaiting` when a message has come that was not read.
+    pub(super) async fn succeed(&self, events: Vec<EventPayload>) -> Result<(), StoreError> {
+        let read = Messages::MustBeRead;
+        self.append(events, Vec::new(), Conversation::GoesOn, read, |_| {})
+            .await
     }
 
     /// Writes events alone.
@@ -137,14 +145,29 @@ impl RunLog {
                 since: Instant::now(),
             });
         }
+        self.move_to(state, percent, step, Messages::MayWait).await
+    }
+
+    /// Enters PUBLISHING, from where on messages are too late; `MessageWaiting` when one was not read.
+    pub(super) async fn enter_publishing(&self) -> Result<(), StoreError> {
+        self.move_to(State::Publishing, 90, "Publishing", Messages::MustBeRead)
+            .await
+    }
+
+    async fn move_to(&self, state: State, percent: u32, step: &str, messages: Messages) -> Result<(), StoreError> {
+        let moved = self.record().state != state;
         let mut events = Vec::new();
-        if self.record().state != state {
-            tracing::info!(state = state.as_str(), "entered");
+        if moved {
             events.push(EventPayload::StateChanged { state });
         }
         self.step_events(&mut events, percent, step);
-        self.write(events, |progress| progress.percent = progress.percent.max(percent))
-            .await
+        let change = |progress: &mut RunProgress| progress.percent = progress.percent.max(percent);
+        self.append(events, Vec::new(), Conversation::GoesOn, messages, change)
+            .await?;
+        if moved {
+            tracing::info!(state = state.as_str(), "entered");
+        }
+        Ok(())
     }
 
     /// Moves the progress bar; it never goes back.
@@ -168,6 +191,7 @@ impl RunLog {
         events: Vec<EventPayload>,
         items: Vec<crate::model::Item>,
         conversation: Conversation,
+        messages: Messages,
         change: impl FnOnce(&mut RunProgress) + Send,
     ) -> Result<(), StoreError> {
         let mut written = self.written.lock().await;
@@ -197,6 +221,7 @@ impl RunLog {
             progress: Some(progress),
             conversation,
             messages_read,
+            last_message: (messages == Messages::MustBeRead).then_some(given),
         };
         let record = self.parts.store.append(self.lease, append).await?;
         written.generation = generation;
@@ -218,7 +243,9 @@ impl RunLog {
         item: crate::model::Item,
         change: impl FnOnce(&mut RunProgress) + Send,
     ) -> Result<(), StoreError> {
-        self.append(Vec::new(), vec![item], Conversation::GoesOn, change).await
+        let any = Messages::MayWait;
+        self.append(Vec::new(), vec![item], Conversation::GoesOn, any, change)
+            .await
     }
 }
 
@@ -226,6 +253,13 @@ impl RunLog {
 enum Conversation {
     GoesOn,
     StartsAnew,
+}
+
+/// Whether a write may be made while a person's message has not been read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Messages {
+    MayWait,
+    MustBeRead,
 }
 
 impl Clock {
@@ -258,7 +292,7 @@ impl Journal for RunLog {
                 progress.percent = progress.percent.max(running_percent(turn));
             }
         };
-        self.append(events, items, conversation, change)
+        self.append(events, items, conversation, Messages::MayWait, change)
             .await
             .map_err(journal_error)?;
         if finished_turn.is_some() {

@@ -326,6 +326,11 @@ async fn decide(
     Ok(Next::Publish(change))
 }
 
+/// Sends the Task back to the agent, which has a message to read.
+pub(super) async fn read_messages(log: &RunLog, bench: &Workbench) -> Result<(), Halt> {
+    go_on(log, bench, None).await.map(|_| ())
+}
+
 /// Sends the Task back to the agent; a message of a person is read by its next turn.
 async fn go_on(log: &RunLog, bench: &Workbench, red: Option<&[&Checked]>) -> Result<Next, Halt> {
     if log.record().progress.checking {

@@ -59,6 +59,7 @@ macro_rules! store_conformance {
             callers::a_message_is_in_the_log_and_in_the_inbox_until_it_is_read,
             callers::a_repeated_message_is_accepted_once,
             callers::a_message_is_too_late_from_publishing_on,
+            callers::nothing_ends_while_an_accepted_message_waits,
             callers::a_late_message_that_became_a_task_stays_too_late,
             callers::missing_tasks_are_not_found,
             artifacts::bytes_come_back_in_pieces_of_any_size,

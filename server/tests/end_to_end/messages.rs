@@ -1,6 +1,7 @@
 //! Messages into a Task: read by its next turn, or the start of a Task that goes on from it.
 
 use backspace_sdk::v1;
+use backspace_sdk::v1::task_event::Payload;
 use serde_json::json;
 
 use crate::event_log::Follower;
@@ -80,4 +81,36 @@ async fn a_message_to_a_finished_task_goes_on_from_it_on_the_same_branch() {
     );
     assert_eq!(repository.changes(&branch), ["A\tnote.txt", "M\tout.txt"]);
     assert_eq!(site.pull_requests().len(), 1);
+}
+
+/// The message comes while the change is looked through for secrets, which takes a moment for 7 MB.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_comes_after_the_checks_is_read_if_it_was_accepted() {
+    let site = Site::new();
+    let repository = site.red_repository();
+    site.script(
+        "fix",
+        json!([
+            turn(&[bash("seq -f 'line %.0f of a long list of numbers' 1 190000 >numbers.txt; echo good >out.txt")]),
+            turn(&[finish("It is good now.")]),
+            { "expect": "One more thing", "call": [write("note.txt", "more\n"), finish("Did one more thing.")] },
+        ]),
+    );
+    let server = site.serve().start().await;
+    let client = server.client();
+    let mut follower = Follower::run(&client, spec(&repository, "fix"));
+    let mut checks = 0;
+    follower
+        .until("the end of the checks", |payload| {
+            checks += usize::from(matches!(payload, Payload::VerificationFinished(_)));
+            checks == 2
+        })
+        .await;
+    let sent = client
+        .send_message(message(&follower.task(), "One more thing"))
+        .await
+        .unwrap();
+    assert_eq!(sent.name, follower.task(), "the window was missed");
+    follower.success().await;
+    assert_eq!(repository.file(&repository.only_branch(), "note.txt"), "more");
 }

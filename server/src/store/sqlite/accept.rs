@@ -183,6 +183,13 @@ fn keep_request(
     Ok(())
 }
 
+/// Returns whether a message after a number was accepted and not read.
+pub(super) fn waits_after(connection: &Connection, task: TaskId, number: u64) -> Result<bool, StoreError> {
+    Ok(connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM messages WHERE task = ?1 AND number > ?2 AND read = 0)")?
+        .query_row(params![id_bytes(&task), integer(number)], |row| row.get(0))?)
+}
+
 /// Marks messages up to a number as read.
 pub(super) fn mark_read(connection: &Connection, task: TaskId, number: u64) -> Result<(), StoreError> {
     connection

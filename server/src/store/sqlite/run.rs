@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::params;
 
-use super::accept::mark_read;
+use super::accept::{mark_read, waits_after};
 use super::column::{LIVE, id_bytes, internal, state, task_id};
 use super::ledger::{Entry, Ledger};
 use crate::store::{Append, Claim, ConversationEntry, Lease, StoreError};
@@ -99,6 +99,12 @@ pub(super) fn append(ledger: &mut Ledger, lease: Lease, append: &Append) -> Resu
         } else {
             StoreError::LeaseLost
         });
+    }
+    if let Some(number) = append.last_message
+        && waits_after(ledger.connection(), lease.task, number)?
+    {
+        ledger.put(entry);
+        return Err(StoreError::MessageWaiting);
     }
     let now = Timestamp::now();
     for payload in &append.events {

@@ -126,6 +126,32 @@ pub async fn a_message_is_too_late_from_publishing_on(store: Store) {
     assert_eq!(store.inbox(lease.task).await.unwrap().len(), 5);
 }
 
+pub async fn nothing_ends_while_an_accepted_message_waits(store: Store) {
+    let lease = claimed(&store).await;
+    store.post_message(lease.task, message("one")).await.unwrap();
+    store.append(lease, events([entered(State::Preparing)])).await.unwrap();
+    let closing = |number| Append {
+        last_message: Some(number),
+        ..events([entered(State::Running)])
+    };
+    let before = store.task(lease.task).await.unwrap().unwrap();
+    let refused = store.append(lease, closing(0)).await;
+    assert!(matches!(refused, Err(StoreError::MessageWaiting)), "{refused:?}");
+    assert_eq!(store.task(lease.task).await.unwrap().unwrap(), before);
+    // Given to the run, or marked as read: both let it pass.
+    store.append(lease, closing(1)).await.unwrap();
+    let read = Append {
+        messages_read: Some(1),
+        ..events([entered(State::Verifying)])
+    };
+    store.append(lease, read).await.unwrap();
+    let last = Append {
+        last_message: Some(0),
+        ..events([entered(State::Publishing)])
+    };
+    store.append(lease, last).await.unwrap();
+}
+
 pub async fn a_late_message_that_became_a_task_stays_too_late(store: Store) {
     let lease = claimed(&store).await;
     finish(&store, lease).await;

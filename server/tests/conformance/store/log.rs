@@ -113,6 +113,7 @@ pub async fn an_append_is_all_there_or_nothing_of_it(store: Store) {
             body: "x".into(),
         }],
         messages_read: Some(1),
+        last_message: Some(1),
     };
     let error = store.append(lease, append).await.unwrap_err();
     let expected = IllegalEvent::Transition {
