@@ -13,7 +13,7 @@ fail() { printf '\ndemo: FAILED: %s\n' "$1" >&2; [ -f "${work:-}/server.log" ] &
 
 # Ubuntu from 23.10 on lets only programs with a profile make user namespaces.
 restricted=$(cat /proc/sys/kernel/apparmor_restrict_unprivileged_userns 2>/dev/null || echo 0)
-if [ "$restricted" = 1 ] && [ "$(id -u)" != 0 ] && [ ! -e /etc/apparmor.d/backspace-supervisor ]; then
+if [ "$restricted" = 1 ] && [ "$(id -u)" != 0 ] && ! grep -qs "$binaries/backspace-supervisor" /etc/apparmor.d/backspace-supervisor; then
     sh "$here/../packaging/apparmor/install.sh" --ask "$binaries/backspace-supervisor" ||
         fail "this system restricts user namespaces; install the AppArmor profile: sudo sh packaging/apparmor/install.sh $binaries/backspace-supervisor"
 fi
