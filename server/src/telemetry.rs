@@ -44,8 +44,9 @@ pub fn install(config: &LogConfig, redactor: Arc<Redactor>) -> Result<(), Invali
         LogFormat::Json => builder
             .json()
             .flatten_event(true)
-            .with_current_span(true)
-            .with_span_list(false)
+            // The whole list, so that a line of a tool call names its Task too.
+            .with_current_span(false)
+            .with_span_list(true)
             .try_init(),
     };
     result.map_err(|_| invalid())

@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::agent::conversation::open_calls;
 use crate::agent::driver::Agent;
@@ -172,9 +173,10 @@ impl Agent {
             redactor: &self.redactor,
             live: &live,
         };
-        let calls = group
-            .iter()
-            .map(|prepared| run_one(context(&prepared.call_id), &prepared.call));
+        let calls = group.iter().map(|prepared| {
+            let span = tracing::info_span!("tool", tool.name = prepared.tool, call.id = %prepared.call_id);
+            run_one(context(&prepared.call_id), &prepared.call).instrument(span)
+        });
         tokio::select! {
             biased;
             () = cancel.cancelled() => None,
@@ -272,7 +274,7 @@ impl Agent {
         let mut all = std::mem::take(&mut self.partial_results);
         all.extend(results);
         self.transcript.push(Item::ToolResults { results: all });
-        self.turn += 1;
+        self.end_turn();
         Ok(())
     }
 
@@ -324,12 +326,14 @@ async fn run_one(context: ToolContext<'_>, call: &Result<Call, String>) -> Resul
         Ok(call) => call,
         Err(fault) => return Ok(Reply::failed(ToolOutcome::Rejected, fault.as_str())),
     };
-    match call.run(&context).await {
-        Ok(reply) => Ok(reply),
-        Err(ToolError::Rejected(text)) => Ok(Reply::failed(ToolOutcome::Rejected, text)),
-        Err(ToolError::TimedOut(text)) => Ok(Reply::failed(ToolOutcome::TimedOut, text)),
-        Err(ToolError::Sandbox(error)) => Err(error),
-    }
+    let reply = match call.run(&context).await {
+        Ok(reply) => reply,
+        Err(ToolError::Rejected(text)) => Reply::failed(ToolOutcome::Rejected, text),
+        Err(ToolError::TimedOut(text)) => Reply::failed(ToolOutcome::TimedOut, text),
+        Err(ToolError::Sandbox(error)) => return Err(error),
+    };
+    tracing::debug!(outcome = ?reply.outcome, exit_code = reply.exit_code, "tool call ended");
+    Ok(reply)
 }
 
 fn worse(one: Suspicion, other: Suspicion) -> Suspicion {

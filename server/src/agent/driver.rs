@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::agent::answer::{Asked, ModelLine, Question};
 use crate::agent::calls::{Permission, prepare};
@@ -128,7 +129,8 @@ impl Agent {
             return end;
         }
         loop {
-            match self.step(journal, cancel).await {
+            let span = tracing::info_span!("turn", turn.number = self.turn);
+            match self.step(journal, cancel).instrument(span).await {
                 Ok(None) => {}
                 Ok(Some(end)) | Err(end) => return end,
             }
@@ -359,11 +361,22 @@ impl Agent {
             finished_turn: Some(self.turn),
         };
         journal.record(record).await.map_err(AgentEnd::Journal)?;
-        self.turn += 1;
+        self.end_turn();
         for item in items {
             self.transcript.push(item);
         }
         Ok(end)
+    }
+
+    /// Counts a turn whose end is on disk.
+    pub(super) fn end_turn(&mut self) {
+        let Usage {
+            input_tokens,
+            output_tokens,
+            ..
+        } = self.usage;
+        tracing::info!(input_tokens, output_tokens, "turn finished");
+        self.turn += 1;
     }
 
     fn answer_events(&self, answer: &Answer) -> Vec<EventPayload> {

@@ -124,6 +124,11 @@ impl TestServer {
         self.process.kill().await.unwrap();
     }
 
+    /// Returns what the server has logged, a line each.
+    pub fn log(&self) -> Vec<String> {
+        self.log.lock().unwrap().clone()
+    }
+
     /// Asks the process to stop, without waiting.
     pub fn begin_to_stop(&self) {
         let id = rustix::process::Pid::from_raw(self.process.id().unwrap().try_into().unwrap()).unwrap();
