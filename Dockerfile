@@ -1,14 +1,28 @@
 # The server with its supervisor and the command. Build: docker build -t backspace .
 #
-# In a container the `local` sandbox needs, at `docker run`:
-#   --security-opt seccomp=unconfined --security-opt systempaths=unconfined
+# In a container the `local` sandbox makes its own namespaces, which Docker's defaults forbid; at `docker run`:
+#   --security-opt seccomp=unconfined --security-opt systempaths=unconfined --security-opt apparmor=unconfined
+# Base images are arguments, so that they can be pinned by digest or come from a registry of your own.
 ARG RUST_IMAGE=rust:1-bookworm
 ARG BASE_IMAGE=debian:bookworm-slim
 
 FROM ${RUST_IMAGE} AS build
 WORKDIR /source
+# Dependencies first, against empty sources: this layer stays as long as the manifests do.
+COPY Cargo.toml Cargo.lock build.rs ./
+COPY proto proto
+COPY server/Cargo.toml server/
+COPY client-cli/Cargo.toml client-cli/
+COPY sandbox-supervisor/Cargo.toml sandbox-supervisor/
+RUN for crate in . server client-cli sandbox-supervisor; do \
+        mkdir -p "$crate/src" && echo >"$crate/src/lib.rs" && echo 'fn main() {}' >"$crate/src/main.rs"; \
+    done \
+    && rm src/main.rs client-cli/src/lib.rs \
+    && cargo build --locked --release -p backspace-server -p backspace-cli
 COPY . .
-RUN cargo build --locked --release -p backspace-server -p backspace-cli \
+# Newer than what the empty sources made.
+RUN find . -path ./target -prune -o -name '*.rs' -exec touch {} + \
+    && cargo build --locked --release -p backspace-server -p backspace-cli \
     && PROFILE=release sh scripts/supervisor.sh
 
 FROM ${BASE_IMAGE}
@@ -16,10 +30,13 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates git \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --create-home --uid 10001 backspace \
-    && mkdir -p /var/lib/backspace && chown backspace:backspace /var/lib/backspace
+    && install -d -o backspace -g backspace -m 0700 /var/lib/backspace
 COPY --from=build /source/target/release/backspace-server /source/target/release/backspace /source/target/release/backspace-supervisor /usr/local/bin/
 USER backspace
 ENV BACKSPACE_DATA_FOLDER=/var/lib/backspace
 VOLUME /var/lib/backspace
 EXPOSE 8000
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=30s --timeout=5s --start-period=20s \
+    CMD ["backspace", "--server", "http://127.0.0.1:8000", "doctor"]
 ENTRYPOINT ["backspace-server"]

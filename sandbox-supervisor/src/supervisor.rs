@@ -13,6 +13,7 @@ mod exec;
 mod files;
 mod outgoing;
 mod search;
+mod survey;
 mod system;
 
 pub use config::SupervisorConfig;

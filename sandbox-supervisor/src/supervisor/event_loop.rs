@@ -14,6 +14,7 @@ use crate::supervisor::confine::Confinement;
 use crate::supervisor::exec::{Exec, ExecOptions};
 use crate::supervisor::files::FileJob;
 use crate::supervisor::outgoing::Outgoing;
+use crate::supervisor::survey::{Fingerprint, Survey};
 use crate::supervisor::system;
 
 /// Bytes read at once.
@@ -39,7 +40,10 @@ pub(super) struct EventLoop {
     /// Reports that the server has not taken, by stream.
     done: BTreeMap<u32, ExecDone>,
     jobs: VecDeque<FileJob>,
+    /// Whether anything that may write has begun since the work tree was last looked at.
     changed: bool,
+    survey: Option<Survey>,
+    fingerprint: Option<Fingerprint>,
     deadline: Option<Instant>,
     over: bool,
 }
@@ -73,6 +77,8 @@ impl EventLoop {
             done: BTreeMap::new(),
             jobs: VecDeque::new(),
             changed: true,
+            survey: None,
+            fingerprint: None,
             deadline,
             over: false,
             config,
@@ -94,6 +100,7 @@ impl EventLoop {
             self.read_input(&mut buffer);
             self.advance_execs(&mut buffer);
             self.advance_jobs();
+            self.advance_survey();
             self.reap_orphans();
             if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
                 self.over = true;
@@ -131,6 +138,11 @@ impl EventLoop {
             );
         }
         entries.extend(self.jobs.iter().map(|job| entry(job.descriptor(), libc::POLLIN)));
+        entries.extend(
+            self.survey
+                .iter()
+                .map(|survey| entry(survey.descriptor(), libc::POLLIN)),
+        );
         if !self.outgoing.is_empty() {
             entries.push(entry(self.outgoing.descriptor(), libc::POLLOUT));
         }
@@ -138,7 +150,8 @@ impl EventLoop {
             .execs
             .values()
             .filter_map(Exec::wake_at)
-            .chain(self.jobs.iter().map(FileJob::deadline));
+            .chain(self.jobs.iter().map(FileJob::deadline))
+            .chain(self.survey.iter().map(Survey::deadline));
         let timeout_ms = wakes.chain(self.deadline).min().map_or(-1, |at| {
             let left = at.saturating_duration_since(Instant::now());
             i32::try_from(left.as_millis()).unwrap_or(i32::MAX).saturating_add(1)
@@ -201,13 +214,7 @@ impl EventLoop {
                     exec.add_credit(frame.sequence);
                 }
             }
-            kind::CHANGES => {
-                let running = !self.execs.is_empty() || self.jobs.iter().any(FileJob::writes);
-                let possible = self.changed || running;
-                self.changed = running;
-                self.outgoing
-                    .push_message(kind::CHANGES_DONE, frame.stream, &ChangesReply { possible });
-            }
+            kind::CHANGES => self.look_for_changes(frame.stream),
             kind::PING => self.outgoing.push(kind::PONG, frame.stream, frame.sequence, &[]),
             kind::SHUTDOWN => self.over = true,
             // From a newer or a hostile server.
@@ -332,9 +339,42 @@ impl EventLoop {
         }
     }
 
+    /// Answers at once when nothing could have written; else looks at the work tree.
+    fn look_for_changes(&mut self, stream: u32) {
+        let running = !self.execs.is_empty() || self.jobs.iter().any(FileJob::writes);
+        if !self.changed && !running && self.survey.is_none() {
+            return self.tell_changes(stream, false);
+        }
+        if self.survey.is_some() {
+            return self.tell_changes(stream, true);
+        }
+        match Survey::start(stream, running, &self.config.work_tree, &self.confinement) {
+            Ok(survey) => {
+                self.survey = Some(survey);
+                self.changed = running;
+            }
+            Err(_) => self.tell_changes(stream, true),
+        }
+    }
+
+    fn advance_survey(&mut self) {
+        let Some(survey) = &mut self.survey else { return };
+        let Some(found) = survey.advance() else { return };
+        let (stream, disturbed) = (survey.stream, survey.disturbed);
+        self.survey = None;
+        let possible = disturbed || found.is_none() || found != self.fingerprint;
+        self.fingerprint = found;
+        self.tell_changes(stream, possible);
+    }
+
+    fn tell_changes(&mut self, stream: u32, possible: bool) {
+        self.outgoing
+            .push_message(kind::CHANGES_DONE, stream, &ChangesReply { possible });
+    }
+
     /// PID 1 inherits what other processes of its namespace leave; commands have inits of their own.
     fn reap_orphans(&self) {
-        if self.execs.is_empty() && self.jobs.is_empty() {
+        if self.execs.is_empty() && self.jobs.is_empty() && self.survey.is_none() {
             while matches!(system::wait(-1, libc::WNOHANG), Ok((process, _)) if process > 0) {}
         }
     }

@@ -119,6 +119,8 @@ impl Workspace {
         if let Some(tree) = &workspace.start_tree {
             workspace.quarantine.remember_start(tree).await?;
         }
+        // What is there now is the base: the first save looks for what differs from it.
+        workspace.sandbox.changes().await?;
         Ok(workspace)
     }
 
@@ -191,7 +193,9 @@ impl Workspace {
             .sandbox
             .exec(self.script(RESTORE, &arguments, OutputMode::Captured), None)
             .await?;
-        require_success("restored", &report, &report.output)
+        require_success("restored", &report, &report.output)?;
+        self.sandbox.changes().await?;
+        Ok(())
     }
 
     /// Puts a saved change on top of another commit of the repository, whose objects the sandbox sees by now.
@@ -214,6 +218,7 @@ impl Workspace {
         self.quarantine = onto;
         // What a checkout differs by was found for the old base; the merge has taken care of it.
         self.start_tree = None;
+        self.unsaved.store(true, Ordering::Release);
         Ok(Rebased::Clean)
     }
 
