@@ -30,6 +30,7 @@ mod pull_request;
 mod run;
 mod run_log;
 mod scheduler;
+mod text_log;
 mod verify;
 mod work;
 mod workbench;
@@ -360,7 +361,7 @@ impl Orchestrator {
     ) -> CallResult<ArtifactChunk> {
         let record = self.task(caller, id).await?;
         if artifact == "log" {
-            return access::read_log(&self.parts, &record, offset, ARTIFACT_CHUNK_BYTES).await;
+            return text_log::read_log(&self.parts, &record, offset, ARTIFACT_CHUNK_BYTES).await;
         }
         let name = ArtifactId::new(artifact);
         match self

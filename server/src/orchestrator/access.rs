@@ -1,16 +1,14 @@
 //! Small rules behind the orchestrator's calls: who may use which repository, what makes two
-//! requests the same, and texts made from what is stored.
+//! requests the same.
 
-use bytes::Bytes;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::forge::Access;
-use crate::orchestrator::{CallResult, Caller, OrchestratorError, Parts, internal};
-use crate::store::{ArtifactChunk, RequestKey};
-use crate::task::event::{Ending, Event, EventPayload};
-use crate::task::id::Sequence;
+use crate::orchestrator::{CallResult, Caller, OrchestratorError, Parts};
+use crate::store::RequestKey;
+use crate::task::event::Ending;
 use crate::task::record::TaskRecord;
 use crate::task::result::PreservedWork;
 
@@ -92,122 +90,6 @@ pub(super) async fn fetch_review_comments(parts: &Parts, record: &TaskRecord, nu
         "Review comments of the pull request, to be answered one by one:\n\n{}",
         texts.collect::<Vec<_>>().join("\n\n")
     ))
-}
-
-/// Returns a piece of the Task's log as text, made from its events.
-pub(super) async fn read_log(parts: &Parts, record: &TaskRecord, offset: u64, limit: u32) -> CallResult<ArtifactChunk> {
-    let mut text = String::new();
-    let mut after = Sequence(record.oldest_sequence.0.saturating_sub(1));
-    while after < record.last_sequence {
-        let page = parts.store.events(record.id, after, 500).await?;
-        let Some(last) = page.events.last() else { break };
-        after = last.sequence;
-        page.events.iter().for_each(|event| text.push_str(&log_line(event)));
-    }
-    let from = usize::try_from(offset).map_err(internal)?.min(text.len());
-    let to = from.saturating_add(limit as usize).min(text.len());
-    let data = Bytes::copy_from_slice(text.as_bytes().get(from..to).unwrap_or_default());
-    Ok(ArtifactChunk {
-        data,
-        size: text.len() as u64,
-    })
-}
-
-fn log_line(event: &Event) -> String {
-    let time = time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(event.time.0) * 1000)
-        .ok()
-        .and_then(|time| time.format(&time::format_description::well_known::Rfc3339).ok())
-        .unwrap_or_default();
-    format!("{time} {:>5} {}\n", event.sequence, describe(&event.payload))
-}
-
-/// Says an event in one line; line ends in it are shown as `\n`.
-fn describe(payload: &EventPayload) -> String {
-    use EventPayload as E;
-    let text = match payload {
-        E::StateChanged { state } => format!("state {}", state.as_str()),
-        E::AssistantMessage { turn, text, model } => format!("turn {turn} {model}: {}", text.text),
-        E::ToolCallStarted {
-            call_id,
-            tool,
-            arguments_json,
-            ..
-        } => format!("call {call_id} {tool} {}", arguments_json.text),
-        E::ToolCallFinished {
-            call_id,
-            outcome,
-            exit_code,
-            duration,
-            ..
-        } => {
-            format!(
-                "call {call_id} {outcome:?} exit {exit_code:?} after {} ms",
-                duration.as_millis()
-            )
-        }
-        E::RetryScheduled {
-            component,
-            attempt,
-            delay,
-            message,
-        } => {
-            format!(
-                "{component} failed (attempt {attempt}), next in {} ms: {message}",
-                delay.as_millis()
-            )
-        }
-        E::UsageUpdated { usage } => format!(
-            "usage {} in, {} out, {} turns",
-            usage.input_tokens, usage.output_tokens, usage.turns
-        ),
-        E::TaskFinished { ending, .. } => match ending {
-            Ending::Succeeded(result) => format!("succeeded: {:?}", result.kind),
-            Ending::Failed(failure) => format!("failed: {}: {}", failure.reason.as_str(), failure.message),
-            Ending::Cancelled => "cancelled".to_owned(),
-        },
-        E::Progress { percent, step } => format!("progress {percent} % {step}"),
-        E::PlanUpdated { steps } => format!("plan of {} steps", steps.len()),
-        E::FilesChanged { files, .. } => {
-            format!(
-                "changed {}",
-                files
-                    .iter()
-                    .map(|file| file.path.as_str())
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            )
-        }
-        E::CheckpointSaved { commit } => format!("checkpoint {commit}"),
-        E::VerificationStarted { command, baseline, .. } => format!("verify {}: {command}", side(*baseline)),
-        E::VerificationFinished { evidence, .. } => {
-            format!(
-                "verify {}: {} exit {:?} {:?}",
-                side(evidence.baseline),
-                evidence.command,
-                evidence.exit_code,
-                evidence.verdict
-            )
-        }
-        E::PullRequestOpened { pull_request } => format!("pull request {}", pull_request.url),
-        E::ContextCompacted {
-            tokens_before,
-            tokens_after,
-        } => format!("compacted {tokens_before} to {tokens_after} tokens"),
-        E::Warning { message } => format!("warning {message}"),
-        E::CancelRequested { requester, reason } => format!("cancel requested by {requester}: {reason}"),
-        E::PolicyDenied {
-            policy,
-            subject,
-            message,
-        } => format!("denied by {policy}: {subject}: {message}"),
-        E::UserMessage { text } => format!("message: {text}"),
-        E::RunResumed { cause, run } => format!("run {run} resumed: {cause}"),
-    };
-    text.replace('\n', "\\n").replace('\r', "\\r")
-}
-
-fn side(baseline: bool) -> &'static str {
-    if baseline { "base" } else { "change" }
 }
 
 #[cfg(test)]
