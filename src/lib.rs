@@ -45,5 +45,8 @@ pub mod v1 {
     tonic::include_proto!("backspace.v1");
 }
 
+/// How the message of a `Warning` begins that tells where a replayed Task first went another way.
+pub const REPLAY_DIVERGES: &str = "the replay diverges";
+
 /// The contract as a `google.protobuf.FileDescriptorSet`, for reflection and JSON.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor_set.bin"));

@@ -94,6 +94,8 @@ pub(crate) enum Command {
     Diff(DiffArgs),
     /// Show a task's log, or another of its artifacts.
     Logs(LogsArgs),
+    /// Run a task again with the answers its model gave then, and say where it first goes another way.
+    Replay(ReplayArgs),
     /// Check the connection and say what the server can do.
     Doctor,
     /// Delete a task that has ended, with its events and artifacts.
@@ -203,6 +205,16 @@ pub(crate) struct LogsArgs {
     /// Show the events with all output instead, and go on as they happen.
     #[arg(long, short = 'f')]
     pub(crate) follow: bool,
+}
+
+/// Arguments of `replay`.
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    #[command(flatten)]
+    pub(crate) task: TaskArgs,
+    /// Show the output of commands too.
+    #[arg(long, short = 'v')]
+    pub(crate) verbose: bool,
 }
 
 /// Arguments of `delete`.

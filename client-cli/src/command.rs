@@ -16,6 +16,7 @@ mod artifact;
 mod doctor;
 mod list;
 mod message;
+mod replay;
 mod run;
 mod shell;
 mod task;
@@ -33,6 +34,7 @@ pub(crate) async fn execute(cli: Cli, screen: &mut Screen) -> Result<Exit, Probl
         Command::Message(arguments) => message::message(globals, &arguments, screen).await,
         Command::Diff(arguments) => artifact::diff(globals, &arguments, screen).await,
         Command::Logs(arguments) => artifact::logs(globals, &arguments, screen).await,
+        Command::Replay(arguments) => replay::replay(globals, &arguments, screen).await,
         Command::Doctor => doctor::doctor(globals, screen).await,
         Command::Delete(arguments) => task::delete(globals, &arguments, screen).await,
         Command::Completions(arguments) => shell::completions(&arguments, screen),

@@ -28,7 +28,7 @@ mod tool;
 
 pub use config::AgentConfig;
 pub use driver::{Agent, AgentParts};
-pub use tool::SPECS as TOOL_SPECS;
+pub use tool::{Editing, specs as tool_specs};
 
 /// How the agent's work ended.
 #[derive(Debug)]

@@ -58,7 +58,9 @@ pub enum BuildError {
 /// Makes the redactor of this server: it knows every secret of the configuration.
 pub fn redactor(config: &Config) -> Redactor {
     let keys = [&config.anthropic.key, &config.openai.key, &config.github_token];
-    Redactor::new(keys.into_iter().flatten().cloned())
+    // A models file that can't be read is reported when the server is built.
+    let of_models = models_config(config).map(|models| models.secrets()).unwrap_or_default();
+    Redactor::new(keys.into_iter().flatten().cloned().chain(of_models))
 }
 
 /// What was found out about the parts of a server; `doctor` shows it.
@@ -203,6 +205,11 @@ pub(crate) async fn find(config: &Config, jobs: &Jobs) -> Result<Found, Vec<Stri
 }
 
 fn models(config: &Config) -> Result<Models, Vec<String>> {
+    Models::new(models_config(config)?)
+}
+
+/// Reads what is set of models, with their keys.
+fn models_config(config: &Config) -> Result<ModelsConfig, Vec<String>> {
     let mut models = match &config.models_file {
         None => ModelsConfig::default(),
         Some(path) => {
@@ -222,10 +229,7 @@ fn models(config: &Config) -> Result<Models, Vec<String>> {
         }
     }
     let faults = models.read_keys(&|name: &str| std::env::var(name).ok());
-    if !faults.is_empty() {
-        return Err(faults);
-    }
-    Models::new(models)
+    if faults.is_empty() { Ok(models) } else { Err(faults) }
 }
 
 async fn sandbox(
@@ -282,7 +286,8 @@ fn spec_policy(config: &Config, models: &Models) -> SpecPolicy {
             ..AddressPolicy::default()
         },
         models: models.names(),
-        open_providers: models.providers(),
+        // A Task's recording can always be replayed; whose it is is checked when the Task is accepted.
+        open_providers: models.providers().into_iter().chain(["replay".to_owned()]).collect(),
         default_limits: config.limits,
         max_limits: config.limits,
         default_mode: config.publication,

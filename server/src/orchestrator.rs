@@ -27,6 +27,7 @@ mod parts;
 mod prepare;
 mod publish;
 mod pull_request;
+mod recording;
 mod run;
 mod run_log;
 mod scheduler;
@@ -229,11 +230,7 @@ impl Orchestrator {
         if !may_use_repository(caller, &spec.repository.to_string()) {
             return Err(OrchestratorError::RepositoryDenied);
         }
-        if let Err(error) = self.parts.models.resolve(spec.model.as_deref()) {
-            return Err(OrchestratorError::NoModel {
-                message: error.to_string(),
-            });
-        }
+        recording::check_models(&self.parts, caller, &spec).await?;
         let task = NewTask {
             id: TaskId::random(),
             principal: caller.principal.clone(),
@@ -371,7 +368,7 @@ impl Orchestrator {
             .await?
         {
             Some(chunk) => Ok(chunk),
-            None if matches!(artifact, "patch" | "exchanges") => Ok(ArtifactChunk {
+            None if matches!(artifact, "patch" | recording::ARTIFACT) => Ok(ArtifactChunk {
                 data: bytes::Bytes::new(),
                 size: 0,
             }),

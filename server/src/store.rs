@@ -98,6 +98,17 @@ pub struct Append {
     /// Writes nothing and returns `MessageWaiting` when a message after this one was accepted: for a move
     /// after which messages are too late. 0 stands for no message at all.
     pub last_message: Option<u64>,
+    /// Bytes to add to the ends of artifacts, each made if need be.
+    pub artifacts: Vec<ArtifactPiece>,
+}
+
+/// Bytes for the end of an artifact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArtifactPiece {
+    /// The artifact.
+    pub artifact: ArtifactId,
+    /// The bytes.
+    pub data: Bytes,
 }
 
 /// A piece of the conversation with the model, opaque to the store.
@@ -234,7 +245,7 @@ pub enum QueueScope {
 /// Keeps Tasks.
 ///
 /// Implementations promise: a write that returned `Ok` survives power loss; sequences of a Task are
-/// 1, 2, 3… without a gap; events, progress and conversation of one `Append` are all there or none;
+/// 1, 2, 3… without a gap; events, progress, conversation and artifacts of one `Append` are all there or none;
 /// a write with a passed lease writes nothing and returns `LeaseLost`; dropping a future at any
 /// await leaves the write either whole or not begun.
 #[async_trait]

@@ -24,6 +24,8 @@ mod logs;
 mod messages;
 #[path = "end_to_end/publication.rs"]
 mod publication;
+#[path = "end_to_end/recording.rs"]
+mod recording;
 #[path = "end_to_end/repository.rs"]
 mod repository;
 #[path = "end_to_end/script.rs"]

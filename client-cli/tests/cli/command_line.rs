@@ -364,3 +364,35 @@ async fn ctrl_c_leaves_a_task_on_a_server_of_its_own_and_says_how_to_come_back()
     );
     assert!(!fake.calls().contains(&"CancelTask".to_owned()));
 }
+
+#[tokio::test]
+async fn a_replay_that_diverges_says_where_and_has_its_own_exit_code() {
+    let message = format!(
+        "{} in turn 3: exchange 4 has another item 5",
+        backspace_sdk::REPLAY_DIVERGES
+    );
+    let diverging = || {
+        let mut plan = plan(succeeded());
+        plan.events.push(Payload::Warning(v1::Warning {
+            message: message.clone(),
+        }));
+        plan
+    };
+    let fake = Fake::new(diverging());
+    let ran = Home::new().run_on(&fake.serve().await, &["replay", "t1"]).await;
+    assert_eq!((ran.code, ran.err.as_str()), (Some(1), ""));
+    assert!(ran.out.ends_with(&format!("{message}\n")), "{}", ran.out);
+    assert_eq!(
+        fake.specs().last().map(|spec| spec.model.clone()),
+        Some("replay/t1".to_owned())
+    );
+    let ran = on(plan(succeeded()), &["replay", "t1"]).await;
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    assert!(ran.out.ends_with("tasks/t1 was replayed as recorded\n"), "{}", ran.out);
+    // The Task's own bad end goes before the divergence.
+    let failing = Plan {
+        end: failed(Reason::AgentGaveUp),
+        ..diverging()
+    };
+    assert_eq!(on(failing, &["replay", "t1"]).await.code, Some(2));
+}

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::agent::{AgentEnd, Journal, JournalError, Record, TOOL_SPECS};
+use crate::agent::{AgentEnd, Editing, Journal, JournalError, Record, tool_specs};
 use crate::model::catalog::ResolvedModel;
 use crate::model::retry::{
     AnswerError, AnswerObserver, GoOn, RetryBudget, RetryPolicy, ScheduledRetry, answer_with_retry,
@@ -97,10 +97,15 @@ impl ModelLine {
         question: &Question<'_>,
         view: &mut DeltaView<'_>,
     ) -> Result<Result<Answer, ModelError>, AgentEnd> {
+        let editing = if model.applies_patch {
+            Editing::Patch
+        } else {
+            Editing::Exact
+        };
         let request = ModelRequest {
             model: &model.model,
             system: &self.system,
-            tools: &TOOL_SPECS,
+            tools: tool_specs(editing),
             transcript,
             max_output_tokens: None,
         };

@@ -36,18 +36,38 @@ pub(super) const MAX_ARGUMENTS_BYTES: usize = 1 << 20;
 /// Longest time of one file operation.
 const FILE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// All tools; the same for every Task, so that the cached prefix holds.
-pub const SPECS: [ToolSpec; 9] = [
-    bash::SPEC,
-    read_file::SPEC,
-    write_file::SPEC,
-    edit_file::SPEC,
-    apply_patch::SPEC,
-    grep::SPEC,
-    glob::SPEC,
-    todo::SPEC,
-    finish::SPEC,
-];
+/// How a model changes a part of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Editing {
+    /// `edit_file`: one exact place.
+    Exact,
+    /// `apply_patch`: V4A, for models that were trained on it; another form costs them failed edits.
+    Patch,
+}
+
+/// Returns the tools that a model is told of; the same for its whole time, so that the cached prefix holds.
+pub fn specs(editing: Editing) -> &'static [ToolSpec] {
+    match editing {
+        Editing::Exact => &EXACT,
+        Editing::Patch => &PATCH,
+    }
+}
+
+const EXACT: [ToolSpec; 8] = with(edit_file::SPEC);
+const PATCH: [ToolSpec; 8] = with(apply_patch::SPEC);
+
+const fn with(editing: ToolSpec) -> [ToolSpec; 8] {
+    [
+        bash::SPEC,
+        read_file::SPEC,
+        write_file::SPEC,
+        editing,
+        grep::SPEC,
+        glob::SPEC,
+        todo::SPEC,
+        finish::SPEC,
+    ]
+}
 
 /// A call that is well-formed.
 #[derive(Debug)]
@@ -142,7 +162,8 @@ impl ToolContext<'_> {
 }
 
 impl Call {
-    /// Reads a call; the error says what is right.
+    /// Reads a call; the error says what is right. Both ways of editing are taken from every model: a fallback
+    /// may go on with what it sees in the conversation.
     pub(super) fn parse(name: &str, arguments: &str) -> Result<Self, String> {
         if arguments.len() > MAX_ARGUMENTS_BYTES {
             return Err(format!(
@@ -159,13 +180,7 @@ impl Call {
             "glob" => read(&glob::SPEC, arguments).map(Self::Glob),
             "todo" => read(&todo::SPEC, arguments).map(Self::Todo),
             "finish" => read(&finish::SPEC, arguments).map(Self::Finish),
-            _ => {
-                let names: Vec<&str> = SPECS.iter().map(|spec| spec.name).collect();
-                Err(format!(
-                    "there is no tool of that name; nothing was done. The tools are: {}.",
-                    names.join(", ")
-                ))
-            }
+            _ => Err("there is no tool of that name; nothing was done. Use one of the tools you were told of.".into()),
         }
     }
 
@@ -256,7 +271,7 @@ mod tests {
     #[test]
     fn each_bad_call_is_told_what_is_right() {
         let bad = [
-            ("shell", "{}", "The tools are: bash, read_file"),
+            ("shell", "{}", "one of the tools you were told of"),
             ("bash", "", "missing field `command`"),
             ("bash", "{\"command\": \"ls\"", "EOF while parsing"),
             (
@@ -301,8 +316,9 @@ mod tests {
             ("todo", r#"{"items": []}"#),
             ("finish", r#"{"summary": "done"}"#),
         ];
-        for (spec, (name, arguments)) in SPECS.iter().zip(least) {
-            assert_eq!(spec.name, name);
+        let every = specs(Editing::Exact).iter().chain(specs(Editing::Patch));
+        for spec in every {
+            let (name, arguments) = least.into_iter().find(|(name, _)| *name == spec.name).unwrap();
             let schema: serde_json::Value = serde_json::from_str(spec.schema).unwrap();
             assert_eq!(schema["type"], "object", "{name}");
             assert_eq!(schema["additionalProperties"], false, "{name}");

@@ -203,6 +203,30 @@ impl Models {
         })
     }
 
+    /// Returns a model that stands in for a recorded one: it has the window and the tools of that, because
+    /// with others the same answers would lead elsewhere. It costs nothing.
+    pub fn stand_in(&self, name: &str, recorded: &str, provider: Arc<dyn ModelProvider>) -> ResolvedModel {
+        let (window_tokens, applies_patch) = match self.resolve(Some(recorded)) {
+            Ok(model) => (model.window_tokens, model.applies_patch),
+            Err(_) => {
+                let known = self.0.known.find(recorded);
+                let window_tokens = known.and_then(|known| known.window_tokens);
+                (
+                    window_tokens.unwrap_or(UNKNOWN_WINDOW_TOKENS),
+                    known.is_some_and(|known| known.applies_patch),
+                )
+            }
+        };
+        ResolvedModel {
+            provider,
+            model: name.split_once('/').map_or(name, |(_, model)| model).to_owned(),
+            name: name.to_owned(),
+            window_tokens,
+            price: Some(Price::default()),
+            applies_patch,
+        }
+    }
+
     /// Returns the names of all models that are listed, in order. Providers over a network take others too.
     pub fn names(&self) -> Vec<String> {
         let mut names = Vec::new();

@@ -1,10 +1,12 @@
 //! Recorded exchanges with models, and a provider that answers from them without a network.
 //!
 //! A recording holds one JSON line per exchange with only what is new in it: the items since the last
-//! exchange, and the answer or the failure. Headers and keys are never part of it, and known secrets
-//! are masked in what is. A replay gives the recorded answers in order and tells where the
-//! conversation it was shown is another than the recorded one.
+//! exchange, and the answer or the failure. Headers and keys are never part of it, and secrets are
+//! masked in what is. A replay gives the recorded answers in order and tells where the conversation
+//! it was shown is another than the recorded one. It goes past tries that failed: repeating them would
+//! only wait again.
 
+mod compare;
 mod recorder;
 
 use std::path::{Path, PathBuf};
@@ -12,15 +14,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use crate::model::transcript::Transcript;
-use crate::model::{Answer, Delta, Item, ModelError, ModelProvider, ModelRequest, ToolSpec};
-pub use recorder::{Recorder, RecordingProvider};
-
-/// Longest part of a value that a divergence shows.
-const SHOWN_CHARS: usize = 200;
+use crate::model::{Answer, Delta, Item, ModelError, ModelProvider, ModelRequest};
+use crate::secret::Redactor;
+use compare::{divergence, fixed_fingerprint};
+pub use recorder::{Recorder, RecordingProvider, RecordingSink};
 
 /// One exchange.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -44,7 +43,9 @@ pub struct Exchange {
 pub enum Outcome {
     /// With an answer.
     Answer(Answer),
-    /// With a failure, as a sentence.
+    /// The conversation did not fit the model's window.
+    TooLong(String),
+    /// With another failure, as a sentence.
     Failed(String),
 }
 
@@ -93,14 +94,17 @@ pub enum ReplayError {
     },
 }
 
+/// Hears of the first divergence.
+type OnFirst = Box<dyn Fn(&Divergence) + Send + Sync>;
+
 /// Answers from a recording.
-#[derive(Debug)]
 pub struct ReplayProvider {
     on_divergence: OnDivergence,
+    on_first: Option<OnFirst>,
+    redactor: Arc<Redactor>,
     state: Mutex<State>,
 }
 
-#[derive(Debug)]
 struct State {
     exchanges: Vec<Arc<Exchange>>,
     /// Which exchange is next.
@@ -129,6 +133,8 @@ impl ReplayProvider {
         });
         Ok(Self {
             on_divergence,
+            on_first: None,
+            redactor: Arc::default(),
             state: Mutex::new(State {
                 exchanges: exchanges.collect::<Result<_, _>>()?,
                 next: 0,
@@ -136,6 +142,35 @@ impl ReplayProvider {
                 divergences: Vec::new(),
             }),
         })
+    }
+
+    /// Masks what it is asked as the recording was masked, so that a mask is no divergence.
+    pub fn masked_by(mut self, redactor: Arc<Redactor>) -> Self {
+        self.redactor = redactor;
+        self
+    }
+
+    /// Tells of the first divergence.
+    pub fn telling(mut self, on_first: impl Fn(&Divergence) + Send + Sync + 'static) -> Self {
+        self.on_first = Some(Box::new(on_first));
+        self
+    }
+
+    /// Goes past so many exchanges that were answered: a replay that goes on after a restart.
+    pub fn after(self, answered: usize) -> Self {
+        {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            for _ in 0..answered {
+                state.go_on();
+            }
+        }
+        self
+    }
+
+    /// Returns the model of the first exchange.
+    pub fn recorded_model(&self) -> Option<String> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.exchanges.first().map(|exchange| exchange.model.clone())
     }
 
     /// Returns where the conversation was another so far.
@@ -147,39 +182,78 @@ impl ReplayProvider {
             .clone()
     }
 
-    /// Returns how many recorded exchanges were not asked for.
+    /// Returns how many recorded answers were not asked for.
     pub fn remaining(&self) -> usize {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.exchanges.len().saturating_sub(state.next)
+        let rest = state.exchanges.iter().skip(state.next);
+        rest.filter(|exchange| exchange.is_answered()).count()
     }
 
     fn advance(&self, fixed: &str, transcript: &Transcript) -> Result<Arc<Exchange>, ModelError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(exchange) = state.exchanges.get(state.next).cloned() else {
+        let Some(exchange) = state.go_on() else {
             return Err(ModelError::Rejected {
                 message: format!("the recording has {} exchanges, and one more was asked for", state.next),
             });
         };
-        state.next += 1;
-        state.go_on_to(&exchange);
-        let Some(divergence) = divergence(state.next, &exchange, fixed, &state.conversation, transcript.items()) else {
+        let recorded = &state.conversation;
+        let found = divergence(
+            state.next,
+            &exchange,
+            recorded,
+            fixed,
+            transcript.items(),
+            &self.redactor,
+        );
+        let Some(divergence) = found else {
             return Ok(exchange);
         };
-        tracing::warn!(exchange = divergence.exchange, what = %divergence.what, "the replayed conversation diverges");
+        tracing::debug!(exchange = divergence.exchange, what = %divergence.what, "the replayed conversation diverges");
+        if let (true, Some(on_first)) = (state.divergences.is_empty(), &self.on_first) {
+            on_first(&divergence);
+        }
         state.divergences.push(divergence.clone());
         match self.on_divergence {
             OnDivergence::Report => Ok(exchange),
             OnDivergence::Fail => Err(ModelError::Rejected {
-                message: format!(
-                    "exchange {} diverges in {}: recorded `{}`, now `{}`",
-                    divergence.exchange, divergence.what, divergence.recorded, divergence.now
-                ),
+                message: divergence.to_string(),
             }),
         }
     }
 }
 
+impl Exchange {
+    fn is_answered(&self) -> bool {
+        match self.outcome {
+            Outcome::Answer(_) | Outcome::TooLong(_) => true,
+            Outcome::Failed(_) => false,
+        }
+    }
+}
+
+impl std::fmt::Display for Divergence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "exchange {} diverges in {}: recorded `{}`, now `{}`",
+            self.exchange, self.what, self.recorded, self.now
+        )
+    }
+}
+
 impl State {
+    /// Goes on to the next exchange that was answered.
+    fn go_on(&mut self) -> Option<Arc<Exchange>> {
+        loop {
+            let exchange = self.exchanges.get(self.next).cloned()?;
+            self.next += 1;
+            self.go_on_to(&exchange);
+            if exchange.is_answered() {
+                return Some(exchange);
+            }
+        }
+    }
+
     /// Makes the recorded conversation that of an exchange.
     fn go_on_to(&mut self, exchange: &Exchange) {
         let before = self.next.checked_sub(2).and_then(|index| self.exchanges.get(index));
@@ -189,86 +263,6 @@ impl State {
         self.conversation.truncate(exchange.kept_items);
         self.conversation.extend(exchange.new_items.iter().cloned());
     }
-}
-
-/// Returns the first difference between what was recorded and what is asked.
-fn divergence(number: usize, exchange: &Exchange, fixed: &str, recorded: &[Item], now: &[Item]) -> Option<Divergence> {
-    let found = |what: String, recorded: String, now: String| {
-        Some(Divergence {
-            exchange: number,
-            what,
-            recorded,
-            now,
-        })
-    };
-    for (index, pair) in recorded.iter().zip(now).enumerate() {
-        let (was, is) = (comparable(pair.0), comparable(pair.1));
-        if was != is {
-            let (was, is) = around_difference(&was, &is);
-            return found(format!("item {}", index + 1), was, is);
-        }
-    }
-    if recorded.len() != now.len() {
-        return found(
-            "the number of items".into(),
-            recorded.len().to_string(),
-            now.len().to_string(),
-        );
-    }
-    if exchange.fixed != fixed {
-        return found(
-            "system prompt or tools".into(),
-            exchange.fixed.clone(),
-            fixed.to_owned(),
-        );
-    }
-    None
-}
-
-/// Returns an item as text without what differs between two runs that say the same: ids of calls.
-fn comparable(item: &Item) -> String {
-    let mut value = serde_json::to_value(item).unwrap_or_default();
-    strip_ids(&mut value);
-    value.to_string()
-}
-
-fn strip_ids(value: &mut Value) {
-    match value {
-        Value::Object(fields) => {
-            fields.retain(|name, _| !matches!(name.as_str(), "id" | "call_id" | "raw" | "usage"));
-            fields.values_mut().for_each(strip_ids);
-        }
-        Value::Array(values) => values.iter_mut().for_each(strip_ids),
-        _ => {}
-    }
-}
-
-fn around_difference(left: &str, right: &str) -> (String, String) {
-    let same = left
-        .chars()
-        .zip(right.chars())
-        .take_while(|(left, right)| left == right)
-        .count();
-    let from = same.saturating_sub(40);
-    let shown = |text: &str| text.chars().skip(from).take(SHOWN_CHARS).collect();
-    (shown(left), shown(right))
-}
-
-/// Returns a fingerprint of what is the same in every request of a Task.
-fn fixed_fingerprint(system: &str, tools: &[ToolSpec]) -> String {
-    let mut hash = Sha256::new();
-    hash.update(system);
-    for tool in tools {
-        for part in [tool.name, tool.description, tool.schema] {
-            hash.update([0]);
-            hash.update(part);
-        }
-    }
-    hash.finalize()
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
 }
 
 #[async_trait]
@@ -291,10 +285,8 @@ impl ModelProvider for ReplayProvider {
                 }
                 Ok(answer.clone())
             }
-            // The retry that followed is the next exchange, whatever the failure was.
-            Outcome::Failed(message) => Err(ModelError::Overloaded {
+            Outcome::TooLong(message) | Outcome::Failed(message) => Err(ModelError::ContextTooLong {
                 message: message.clone(),
-                retry_after: Some(std::time::Duration::ZERO),
             }),
         }
     }

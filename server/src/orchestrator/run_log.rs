@@ -12,7 +12,9 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use crate::agent::{Journal, JournalError, Record};
+use crate::model::replay::{Recorder, RecordingSink};
 use crate::orchestrator::Parts;
+use crate::orchestrator::recording::Recording;
 use crate::sandbox::{Sandbox, Spill};
 use crate::secret::MaskedStream;
 use crate::store::{Append, Claim, ConversationEntry, Lease, StoreError};
@@ -33,6 +35,10 @@ pub(super) struct RunLog {
     sandbox: Mutex<Option<Arc<dyn Sandbox>>>,
     /// Woken after each finished turn.
     pub(super) turn_finished: Notify,
+    /// What models were asked and answered since the last write.
+    pub(super) recording: Arc<Recording>,
+    /// Writes into `recording`; one for the whole run, so that it knows what it has written.
+    pub(super) recorder: Recorder,
 }
 
 struct Written {
@@ -48,7 +54,11 @@ struct Clock {
 
 impl RunLog {
     pub(super) fn new(parts: Arc<Parts>, claim: &Claim) -> Self {
+        let recording = Arc::new(Recording::default());
+        let sink = Arc::clone(&recording) as Arc<dyn RecordingSink>;
         Self {
+            recorder: Recorder::new(sink, Arc::clone(&parts.redactor)),
+            recording,
             parts,
             lease: claim.lease,
             written: tokio::sync::Mutex::new(Written {
@@ -199,6 +209,7 @@ impl RunLog {
         if let Some(clock) = &written.clock {
             progress.elapsed = clock.elapsed();
         }
+        let turn = progress.turn + 1;
         change(&mut progress);
         let generation = match conversation {
             Conversation::GoesOn => written.generation,
@@ -216,12 +227,15 @@ impl RunLog {
         let conversation = items.iter().map(encode).collect::<Result<Vec<_>, StoreError>>()?;
         let given = self.messages_given.load(Ordering::Acquire);
         let messages_read = Some(given).filter(|&given| given > 0);
+        let (piece, mut all) = self.recording.take_pending(turn);
+        all.extend(events);
         let append = Append {
-            events,
+            events: all,
             progress: Some(progress),
             conversation,
             messages_read,
             last_message: (messages == Messages::MustBeRead).then_some(given),
+            artifacts: piece.into_iter().collect(),
         };
         let record = self.parts.store.append(self.lease, append).await?;
         written.generation = generation;

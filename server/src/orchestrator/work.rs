@@ -6,12 +6,12 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::{Agent, AgentConfig, AgentEnd, AgentParts, Journal as _, JournalError, prompt};
-use crate::model::catalog::ResolvedModel;
 use crate::model::transcript::Transcript;
 use crate::model::{Item, ModelError};
 use crate::orchestrator::Parts;
 use crate::orchestrator::prepare::verify_halt;
 use crate::orchestrator::publish::Change;
+use crate::orchestrator::recording;
 use crate::orchestrator::run::{Halt, StopSignals};
 use crate::orchestrator::run_log::RunLog;
 use crate::orchestrator::verify::{Checked, Side, Verification};
@@ -156,19 +156,19 @@ async fn make_agent(parts: &Parts, log: &RunLog, bench: &Workbench) -> Result<Ag
         items.push(item);
     }
     let record = log.record();
-    let model = resolve(parts, record.spec.model.as_deref())?;
-    let fallbacks = record
-        .spec
-        .fallback_models
-        .iter()
-        .map(|name| resolve(parts, Some(name)));
+    recording::open(parts, log).await?;
+    let model = recording::model(parts, log, record.spec.model.as_deref()).await?;
+    let mut fallbacks = Vec::new();
+    for name in &record.spec.fallback_models {
+        fallbacks.push(recording::model(parts, log, Some(name)).await?);
+    }
     let mut agent = Agent::new(AgentParts {
         config: AgentConfig {
             command_timeout_seconds: parts.config.command_timeout.as_secs().min(600),
             ..AgentConfig::default()
         },
         model,
-        fallbacks: fallbacks.collect::<Result<_, _>>()?,
+        fallbacks,
         retry_policy: *parts.models.retry_policy(),
         retry_budget: parts.models.retry_budget().clone(),
         sandbox: Arc::clone(&bench.sandbox),
@@ -185,13 +185,6 @@ async fn make_agent(parts: &Parts, log: &RunLog, bench: &Workbench) -> Result<Ag
         log.write(Vec::new(), |progress| progress.restored_turn = None).await?;
     }
     Ok(agent)
-}
-
-fn resolve(parts: &Parts, name: Option<&str>) -> Result<ResolvedModel, Failure> {
-    parts
-        .models
-        .resolve(name)
-        .map_err(|error| Failure::lasting(Reason::ModelRefused, error.to_string()))
 }
 
 /// Writes the first message of the conversation; texts of the forge are untrusted material in it.

@@ -63,6 +63,7 @@ macro_rules! store_conformance {
             callers::a_late_message_that_became_a_task_stays_too_late,
             callers::missing_tasks_are_not_found,
             artifacts::bytes_come_back_in_pieces_of_any_size,
+            artifacts::a_run_writes_pieces_with_its_append,
             artifacts::an_empty_artifact_exists_and_a_put_replaces,
             artifacts::artifacts_of_tasks_and_names_do_not_mix,
             retention::a_trimmed_task_says_what_is_left,

@@ -57,7 +57,8 @@ async fn a_foreign_task_is_not_found_by_any_call() {
         let digits: String = Sha256::digest(name).iter().map(|byte| format!("{byte:02x}")).collect();
         format!("[[principal]]\nname = \"{name}\"\ntoken_sha256 = [\"{digits}\"]\nrepositories = [{repositories}]\n")
     };
-    let both = principal("ada", &format!("{:?}", repository.url())) + &principal("bob", "");
+    let own = format!("{:?}", repository.url());
+    let both = principal("ada", &own) + &principal("bob", "") + &principal("eve", &own);
     let tokens = site.path("tokens.toml");
     std::fs::write(&tokens, both).unwrap();
     let server = site
@@ -65,7 +66,7 @@ async fn a_foreign_task_is_not_found_by_any_call() {
         .flag("--tokens-file", tokens.to_str().unwrap())
         .start()
         .await;
-    let (ada, bob) = (server.client_of("ada"), server.client_of("bob"));
+    let [ada, bob, eve] = ["ada", "bob", "eve"].map(|name| server.client_of(name));
     let mut follower = Follower::run(&ada, spec(&repository, "fix"));
     let name = follower.end().await.name;
     assert_eq!(ada.get_task(&name).await.unwrap().requester, "ada");
@@ -102,6 +103,19 @@ async fn a_foreign_task_is_not_found_by_any_call() {
     );
     let denied = call_error(bob.create_task(spec(&repository, "fix")).await);
     assert_eq!(denied.code, Code::PermissionDenied, "{denied:?}");
+    // A replay would show what was answered in it.
+    let replay = v1::TaskSpec {
+        model: name.replace("tasks/", "replay/"),
+        ..spec(&repository, "fix")
+    };
+    let fallback = v1::TaskSpec {
+        fallback_models: vec![replay.model.clone()],
+        ..spec(&repository, "fix")
+    };
+    for foreign in [replay, fallback] {
+        let refused = call_error(eve.create_task(foreign).await);
+        assert!(refused.message.contains("there is no task"), "{refused:?}");
+    }
     assert_eq!(
         call_error(server.client().get_task(&name).await).code,
         Code::Unauthenticated

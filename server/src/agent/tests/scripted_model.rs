@@ -21,6 +21,8 @@ pub(super) struct ScriptedModel {
     moves: Mutex<VecDeque<Move>>,
     /// The items of each request, serialized.
     pub(super) requests: Mutex<Vec<Vec<String>>>,
+    /// The names of the tools of each request.
+    pub(super) tools: Mutex<Vec<Vec<&'static str>>>,
 }
 
 impl ScriptedModel {
@@ -29,6 +31,7 @@ impl ScriptedModel {
             name,
             moves: Mutex::new(moves.into()),
             requests: Mutex::default(),
+            tools: Mutex::default(),
         })
     }
 
@@ -101,6 +104,8 @@ impl ModelProvider for ScriptedModel {
         assert_well_formed(items);
         let serialized = items.iter().map(|item| serde_json::to_string(item).unwrap()).collect();
         self.requests.lock().unwrap().push(serialized);
+        let tools = request.tools.iter().map(|tool| tool.name).collect();
+        self.tools.lock().unwrap().push(tools);
         let next = self
             .moves
             .lock()

@@ -278,3 +278,24 @@ async fn a_message_is_read_before_the_next_turn_and_goes_before_an_end() {
     );
     assert_eq!(agent.turn(), 3);
 }
+
+#[tokio::test]
+async fn a_model_is_told_of_the_way_of_editing_it_was_trained_on() {
+    for (applies_patch, editing) in [(false, "edit_file"), (true, "apply_patch")] {
+        let stage = Stage::new(vec![say("one"), finish()]);
+        let mut parts = stage.parts();
+        parts.model.applies_patch = applies_patch;
+        assert_eq!(summary(stage.run_parts(parts).await), "done");
+        let told = vec![
+            "bash",
+            "read_file",
+            "write_file",
+            editing,
+            "grep",
+            "glob",
+            "todo",
+            "finish",
+        ];
+        assert_eq!(*stage.model.tools.lock().unwrap(), [told.clone(), told]);
+    }
+}

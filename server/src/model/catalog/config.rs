@@ -213,6 +213,26 @@ impl ModelsConfig {
         faults
     }
 
+    /// Returns what must not be shown: keys, and headers whose name says that they hold one.
+    pub fn secrets(&self) -> Vec<Secret> {
+        let is_credential = |name: &str| {
+            let name = name.to_ascii_lowercase();
+            ["auth", "key", "token", "secret", "cookie", "password"]
+                .iter()
+                .any(|word| name.contains(word))
+        };
+        let of_provider = |config: &ProviderConfig| {
+            let headers = config.headers.iter().filter(|(name, _)| is_credential(name));
+            // `Bearer …`: the scheme is no secret, what follows may show up alone.
+            let values = headers.map(|(_, value)| match value.expose().split_once(' ') {
+                Some((_, credential)) => Secret::new(credential),
+                None => value.clone(),
+            });
+            config.api_key.iter().cloned().chain(values).collect::<Vec<_>>()
+        };
+        self.provider.values().flat_map(of_provider).collect()
+    }
+
     /// Returns the providers that have what a request needs, by name.
     pub(super) fn reachable(&self) -> impl Iterator<Item = (&str, &ProviderConfig)> {
         let providers = self.provider.iter().map(|(name, config)| (name.as_str(), config));

@@ -232,3 +232,17 @@ fn recordings_are_listed_and_opened_anew_for_each_task() {
         Err(ResolveError::UnknownModel { .. })
     ));
 }
+
+#[test]
+fn secrets_are_keys_and_headers_that_hold_one() {
+    let text = "[provider.p]\nprotocol = 'chat'\nbase_url = 'http://h'\napi_key_env = 'K'\n\
+                headers = { Authorization = 'Bearer tok-1', X-Title = 'Backspace', x-gateway-key = 'gate-2' }\n";
+    let mut config: ModelsConfig = toml::from_str(text).unwrap();
+    config.read_keys(&|name| (name == "K").then(|| "sk-1".into()));
+    let secrets: Vec<String> = config
+        .secrets()
+        .iter()
+        .map(|secret| secret.expose().to_owned())
+        .collect();
+    assert_eq!(secrets, ["sk-1", "tok-1", "gate-2"]);
+}

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rusqlite::params;
 
 use super::accept::{mark_read, waits_after};
+use super::artifacts;
 use super::column::{LIVE, id_bytes, internal, state, task_id};
 use super::ledger::{Entry, Ledger};
 use crate::store::{Append, Claim, ConversationEntry, Lease, StoreError};
@@ -118,6 +119,9 @@ pub(super) fn append(ledger: &mut Ledger, lease: Lease, append: &Append) -> Resu
     }
     if let Some(number) = append.messages_read {
         mark_read(ledger.connection(), lease.task, number)?;
+    }
+    for piece in &append.artifacts {
+        artifacts::append(ledger.connection(), lease.task, &piece.artifact, &piece.data)?;
     }
     ledger.save(&entry)?;
     if entry.record.state.is_terminal() {

@@ -1,10 +1,10 @@
 //! Artifacts: bytes in, the same bytes out.
 
-use backspace_server::store::ArtifactChunk;
+use backspace_server::store::{Append, ArtifactChunk, ArtifactPiece, StoreError};
 use backspace_server::task::id::{ArtifactId, TaskId};
 use bytes::Bytes;
 
-use super::{Store, submit};
+use super::{Store, claim, claimed, submit};
 
 async fn read_all(store: &Store, task: TaskId, artifact: &ArtifactId, limit: u32) -> Option<Vec<u8>> {
     let mut whole = Vec::new();
@@ -45,6 +45,30 @@ pub async fn bytes_come_back_in_pieces_of_any_size(store: Store) {
     );
     let past = store.read_artifact(task, &log, u64::MAX, 10).await.unwrap().unwrap();
     assert_eq!((past.data.len(), past.size), (0, expected.len() as u64));
+}
+
+pub async fn a_run_writes_pieces_with_its_append(store: Store) {
+    let lease = claimed(&store).await;
+    let exchanges = ArtifactId::new("exchanges");
+    let write = |lease, data: &'static str| {
+        let append = Append {
+            artifacts: vec![ArtifactPiece {
+                artifact: exchanges.clone(),
+                data: data.into(),
+            }],
+            ..Append::default()
+        };
+        store.append(lease, append)
+    };
+    write(lease, "one\n").await.unwrap();
+    write(lease, "two\n").await.unwrap();
+    store.release(lease).await.unwrap();
+    let next = claim(&store).await.unwrap().lease;
+    // A run that was overtaken adds nothing.
+    assert!(matches!(write(lease, "lost\n").await, Err(StoreError::LeaseLost)));
+    write(next, "three\n").await.unwrap();
+    let whole = read_all(&store, next.task, &exchanges, 100).await;
+    assert_eq!(whole.as_deref(), Some(&b"one\ntwo\nthree\n"[..]));
 }
 
 pub async fn an_empty_artifact_exists_and_a_put_replaces(store: Store) {

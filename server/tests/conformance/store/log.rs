@@ -5,9 +5,9 @@ use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 use backspace_server::jobs::Jobs;
-use backspace_server::store::{Append, ConversationEntry, EventPage, StoreError};
+use backspace_server::store::{Append, ArtifactPiece, ConversationEntry, EventPage, StoreError};
 use backspace_server::task::event::{CutText, Event, EventPayload};
-use backspace_server::task::id::{ObjectId, Sequence, TaskId};
+use backspace_server::task::id::{ArtifactId, ObjectId, Sequence, TaskId};
 use backspace_server::task::record::{Base, IllegalEvent, RunProgress};
 use backspace_server::task::result::{Evidence, Verdict};
 use backspace_server::task::state::State;
@@ -102,6 +102,7 @@ pub async fn eight_appenders_over_many_tasks_leave_no_gap(store: Store) {
 pub async fn an_append_is_all_there_or_nothing_of_it(store: Store) {
     let lease = claimed(&store).await;
     let before = store.task(lease.task).await.unwrap().unwrap();
+    let exchanges = ArtifactId::new("exchanges");
     let append = Append {
         events: vec![warning("a"), entered(State::Publishing)],
         progress: Some(RunProgress {
@@ -114,6 +115,10 @@ pub async fn an_append_is_all_there_or_nothing_of_it(store: Store) {
         }],
         messages_read: Some(1),
         last_message: Some(1),
+        artifacts: vec![ArtifactPiece {
+            artifact: exchanges.clone(),
+            data: "x".into(),
+        }],
     };
     let error = store.append(lease, append).await.unwrap_err();
     let expected = IllegalEvent::Transition {
@@ -126,6 +131,7 @@ pub async fn an_append_is_all_there_or_nothing_of_it(store: Store) {
     );
     assert_eq!(store.task(lease.task).await.unwrap().unwrap(), before);
     assert_eq!(store.conversation(lease.task).await.unwrap(), []);
+    assert_eq!(store.read_artifact(lease.task, &exchanges, 0, 9).await.unwrap(), None);
     assert_eq!(whole_log(&store, lease.task, 10).await.len(), 1);
 
     let record = store.append(lease, events([warning("b")])).await.unwrap();
