@@ -12,6 +12,8 @@ need setpriv util-linux
 need ip iproute2
 need curl curl
 need python3 python3
+need node nodejs
+python3 -c 'import ensurepip, venv' 2>/dev/null || packages="$packages python3-venv"
 [ -e /usr/lib/git-core/git-http-backend ] || packages="$packages git"
 if [ -n "$packages" ]; then
     apt-get update -qq

@@ -18,6 +18,8 @@ mod drain;
 mod endings;
 #[path = "end_to_end/event_log.rs"]
 mod event_log;
+#[path = "end_to_end/llamacpp.rs"]
+mod llamacpp;
 #[path = "end_to_end/logs.rs"]
 mod logs;
 #[path = "end_to_end/messages.rs"]

