@@ -35,6 +35,9 @@ fn main() -> ExitCode {
         print!("{}", values.print());
         return ExitCode::SUCCESS;
     }
+    if let Some(matches) = flags.subcommand_matches("token") {
+        return tokens(matches, values.text("BACKSPACE_TOKENS_FILE").map(PathBuf::from));
+    }
     let config = match Config::new(&values, data_home(&environment)) {
         Ok(config) => config,
         Err(faults) => return usage(&faults.to_string()),
@@ -73,6 +76,16 @@ async fn serve(config: Config) -> ExitCode {
             faults.iter().for_each(|fault| text.push_str(&format!("\n  {fault}")));
             usage(&text)
         }
+    }
+}
+
+fn tokens(matches: &clap::ArgMatches, file: Option<PathBuf>) -> ExitCode {
+    match backspace_server::tokens::run(matches, file) {
+        Ok(text) => {
+            print!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(message) => usage(&message),
     }
 }
 

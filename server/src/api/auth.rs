@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use http::{HeaderMap, header};
 use serde::Deserialize;
@@ -13,10 +14,12 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use crate::api::auth::token_file::{Principal, TokenHash};
+use crate::api::auth::token_source::TokenSource;
 use crate::orchestrator::Caller;
 use crate::task::id::PrincipalId;
 
 pub mod token_file;
+pub mod token_source;
 
 /// Name of the one principal of a server without tokens.
 pub const DEFAULT_PRINCIPAL: &str = "default";
@@ -35,18 +38,7 @@ impl AuthConfig {
     /// Reads the token file and decides how callers are known; every fault is returned at once.
     pub fn build(&self, listen: SocketAddr) -> Result<Authenticator, Vec<String>> {
         match &self.token_file {
-            Some(path) => {
-                let text = std::fs::read_to_string(path)
-                    .map_err(|error| vec![format!("token file {}: {error}", path.display())])?;
-                let principals = token_file::parse(&text).map_err(|faults| {
-                    let name = path.display();
-                    faults
-                        .into_iter()
-                        .map(|fault| format!("token file {name}: {fault}"))
-                        .collect::<Vec<_>>()
-                })?;
-                Ok(Authenticator::Tokens(principals))
-            }
+            Some(path) => Ok(Authenticator::Tokens(TokenSource::open(path.clone())?)),
             None if self.insecure_no_auth => Ok(Authenticator::Anyone),
             None if listen.ip().is_loopback() => Ok(Authenticator::Loopback),
             None => Err(vec![format!(
@@ -75,7 +67,7 @@ pub enum AuthError {
 #[derive(Debug)]
 pub enum Authenticator {
     /// By their tokens.
-    Tokens(Vec<Principal>),
+    Tokens(TokenSource),
     /// As the default principal, from this machine only.
     Loopback,
     /// As the default principal, from anywhere.
@@ -86,9 +78,10 @@ impl Authenticator {
     /// Returns who sent a request.
     pub fn caller(&self, headers: &HeaderMap, peer: SocketAddr) -> Result<Caller, AuthError> {
         match self {
-            Self::Tokens(principals) => {
+            Self::Tokens(source) => {
                 let token = bearer_token(headers).ok_or(AuthError::MissingToken)?;
-                let principal = find(principals, &hash_token(token)).ok_or(AuthError::UnknownToken)?;
+                let principals = source.principals();
+                let principal = find(&principals, &hash_token(token)).ok_or(AuthError::UnknownToken)?;
                 Ok(principal.caller.clone())
             }
             Self::Loopback if !peer.ip().to_canonical().is_loopback() => Err(AuthError::NotLoopback),
@@ -100,11 +93,11 @@ impl Authenticator {
         }
     }
 
-    /// Returns the principals that have a rate of their own.
+    /// Returns the principals that have a rate of their own, as of the start.
     pub fn own_rates(&self) -> HashMap<PrincipalId, u32> {
         let principals = match self {
-            Self::Tokens(principals) => principals.as_slice(),
-            Self::Loopback | Self::Anyone => &[],
+            Self::Tokens(source) => source.principals(),
+            Self::Loopback | Self::Anyone => Arc::default(),
         };
         principals
             .iter()
@@ -159,7 +152,10 @@ mod tests {
             hash_token("new"),
             hash_token("other"),
         );
-        let authenticator = Authenticator::Tokens(token_file::parse(&text).unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokens.toml");
+        std::fs::write(&path, text).unwrap();
+        let authenticator = Authenticator::Tokens(TokenSource::open(path).unwrap());
         let alice = Caller {
             principal: PrincipalId::new("alice"),
             requester: "Alice <a@b.test>".into(),

@@ -4,6 +4,8 @@
 //! without a moment in which neither works. With more than one principal nobody may use a repository
 //! with the server's credential unless the file says so.
 
+pub mod edit;
+
 use std::fmt;
 
 use serde::Deserialize;
