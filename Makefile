@@ -7,7 +7,7 @@ PROFILE_FOLDER = $(if $(filter release,$(PROFILE)),release,debug)
 TARGET_FOLDER ?= $(or $(CARGO_TARGET_DIR),target)
 HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 
-.PHONY: help toolchain build supervisor demo test bench fmt lint doc clean-demo
+.PHONY: help toolchain build supervisor demo test fuzz bench fmt lint doc clean-demo
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -30,14 +30,19 @@ test: ## Run every test that this machine can run, and list what it can't and wh
 	@$(MAKE) --no-print-directory build
 	@CARGO="$(CARGO)" TARGET_FOLDER="$(TARGET_FOLDER)" sh scripts/test.sh
 
+fuzz: ## Run the fuzz targets, FUZZ_SECONDS each; FUZZ_TARGETS names some of them.
+	@CARGO="$(CARGO)" TARGET_FOLDER="$(TARGET_FOLDER)" sh scripts/fuzz.sh "$(or $(FUZZ_SECONDS),60)" $(FUZZ_TARGETS)
+
 bench: ## Measure what the harness costs on top of the commands it runs.
 	@$(MAKE) --no-print-directory build PROFILE=release
 	@sh bench/run.sh "$(TARGET_FOLDER)/release"
 
 fmt: ## Format.
 	$(CARGO) fmt --all
+	rustfmt --edition 2024 fuzz/targets/*.rs
 
 lint: ## Check format, lints and documentation.
 	$(CARGO) fmt --all --check
+	rustfmt --check --edition 2024 fuzz/targets/*.rs
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --lib

@@ -6,6 +6,7 @@ packages=
 need() { command -v "$1" >/dev/null 2>&1 || packages="$packages $2"; }
 need git git
 need cc gcc
+need c++ g++
 need perl perl
 need runuser util-linux
 need setpriv util-linux

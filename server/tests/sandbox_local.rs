@@ -6,9 +6,13 @@
 #![expect(unreachable_pub, reason = "the fixture is written as if it were a crate of its own")]
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
     reason = "all of this is tests, not only what carries the attribute"
 )]
 
+#[path = "conformance/sandbox.rs"]
+mod conformance;
 #[path = "sandbox_local/disk.rs"]
 mod disk;
 #[path = "sandbox_local/fixture.rs"]
@@ -25,3 +29,15 @@ mod network;
 mod overlay;
 #[path = "sandbox_local/user.rs"]
 mod user;
+
+/// A provider in a folder of its own, which goes with the guard.
+fn local() -> conformance::Fixture {
+    let fixture::Local { provider, state } = fixture::Local::new();
+    conformance::Fixture {
+        provider: std::sync::Arc::new(provider),
+        spec: fixture::spec(),
+        _guard: Box::new(state),
+    }
+}
+
+sandbox_conformance!(local);
