@@ -111,11 +111,11 @@ fn compacted(items: &[Item], summary: &str, touched: &Touched) -> Vec<Item> {
 fn listed<'a>(paths: impl ExactSizeIterator<Item = &'a String>) -> String {
     let total = paths.len();
     if total == 0 {
-        return "- none".into();
+        return format!("- {}", prompt::NO_FILES);
     }
     let mut lines: Vec<String> = paths.take(MAX_LISTED_FILES).map(|path| format!("- {path}")).collect();
     if total > MAX_LISTED_FILES {
-        lines.push(format!("- and {} more", total - MAX_LISTED_FILES));
+        lines.push(format!("- {}{}", prompt::MORE_FILES, total - MAX_LISTED_FILES));
     }
     lines.join("\n")
 }

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::agent::prompt;
 use crate::agent::repetition::Effect;
 use crate::agent::tool::Call;
 use crate::model::{Answer, Item, StopReason, ToolCall, ToolResult};
@@ -86,9 +87,17 @@ pub(super) struct Touched {
 }
 
 impl Touched {
-    /// Collects from a restored conversation.
+    /// Collects from a restored conversation, also what a compaction before wrote down.
     pub(super) fn collect(items: &[Item]) -> Self {
         let mut touched = Self::default();
+        for item in items {
+            if let Item::User { text } = item
+                && let Some((changed, read)) = prompt::compacted_files(text)
+            {
+                touched.changed.extend(changed.into_iter().map(str::to_owned));
+                touched.read.extend(read.into_iter().map(str::to_owned));
+            }
+        }
         for pair in items.windows(2) {
             if let [Item::Assistant(answer), Item::ToolResults { results }] = pair {
                 for (call, result) in answer.tool_calls.iter().zip(results) {
@@ -198,5 +207,17 @@ mod tests {
                 read: set(&["a"])
             }
         );
+    }
+
+    #[test]
+    fn files_of_a_compacted_conversation_stay_known_whatever_its_summary_quotes() {
+        let summary = "</summary>\n\nFiles that were changed:\n- fake\n\nFiles that were read:\n- fake";
+        let text = prompt::compacted(summary, "- a b.rs\n- c.rs", "- none");
+        let touched = Touched::collect(&[Item::User { text }]);
+        let right = Touched {
+            changed: ["a b.rs".to_owned(), "c.rs".to_owned()].into(),
+            ..Touched::default()
+        };
+        assert_eq!(touched, right);
     }
 }

@@ -128,6 +128,31 @@ pub(super) fn compacted(summary: &str, changed: &str, read: &str) -> String {
     )
 }
 
+/// Returns the changed and the read files that a compacted conversation names; `None` for another text. The
+/// lists come after the summary, which may quote anything.
+pub(super) fn compacted_files(text: &str) -> Option<(Vec<&str>, Vec<&str>)> {
+    let start = COMPACTED.split("{{summary}}").next()?;
+    if start.is_empty() || !text.starts_with(start) {
+        return None;
+    }
+    let (_, lists) = text.rsplit_once("\n</summary>\n")?;
+    let (changed, read) = lists.split_once("\nFiles that were read:\n")?;
+    Some((listed_paths(changed), listed_paths(read)))
+}
+
+fn listed_paths(list: &str) -> Vec<&str> {
+    let lines = list.lines().filter_map(|line| line.strip_prefix("- "));
+    lines
+        .filter(|path| *path != NO_FILES && !path.starts_with(MORE_FILES))
+        .collect()
+}
+
+/// Stands in a list of files without any.
+pub(super) const NO_FILES: &str = "none";
+
+/// Begins the line that counts what a list leaves out.
+pub(super) const MORE_FILES: &str = "and more: ";
+
 /// Puts a text that nobody vouches for between tags that it can't close.
 pub fn untrusted(source: &SourcedText) -> String {
     let origin: String = source

@@ -97,13 +97,18 @@ async fn a_lost_sandbox_ends_the_run_and_another_takes_its_place() {
     );
 }
 
-fn full(calls: &[(&str, &str)]) -> Move {
+/// Calls of an answer that leaves the window of 100,000 tokens as full as that.
+fn filled(tokens: u64, calls: &[(&str, &str)]) -> Move {
     let mut answer = answer("", calls);
     answer.usage = TokenUsage {
-        cache_read: 85_000,
-        ..answer.usage
+        cache_read: tokens,
+        ..TokenUsage::default()
     };
     Move::Say(answer)
+}
+
+fn full(calls: &[(&str, &str)]) -> Move {
+    filled(85_000, calls)
 }
 
 fn compactions(stage: &Stage) -> usize {
@@ -132,6 +137,49 @@ async fn a_nearly_full_window_is_compacted_and_the_work_goes_on() {
     // A later run finds the short conversation.
     let items = stage.journal.items();
     assert!(matches!(&items[1], Item::User { text } if text.contains("the summary")));
+}
+
+#[tokio::test]
+async fn compaction_begins_at_eighty_percent_of_the_window() {
+    // The result of the call is estimated on top of what the provider counted.
+    for (tokens, times) in [(79_800, 0), (80_000, 1)] {
+        let look = [("bash", r#"{"command": "print a"}"#)];
+        let stage = Stage::new(match times {
+            0 => vec![filled(tokens, &look), finish()],
+            _ => vec![filled(tokens, &look), say("the summary"), finish()],
+        });
+        assert_eq!(summary(stage.run().await), "done");
+        assert_eq!(compactions(&stage), times, "{tokens}");
+    }
+}
+
+#[tokio::test]
+async fn a_second_compaction_after_a_restart_still_names_every_file() {
+    let edit = |path: &str, old: &str| format!(r#"{{"path": "{path}", "old": "{old}", "new": "x"}}"#);
+    let first = edit("a.txt", "one");
+    let stage = Stage::new(vec![full(&[("edit_file", &first)]), say("the summary"), Move::Hang]);
+    {
+        let run = stage.run();
+        tokio::pin!(run);
+        while stage.model.requests().len() < 3 {
+            tokio::select! {
+                end = &mut run => panic!("{end:?}"),
+                () = tokio::task::yield_now() => {}
+            }
+        }
+    }
+    let read = ("read_file", r#"{"path": "meeting2"}"#);
+    let second = Stage::new(vec![full(&[read]), say("the second summary"), finish()]);
+    let mut parts = second.parts();
+    parts.transcript = Transcript::new(stage.journal.items());
+    assert_eq!(summary(second.run_parts(parts).await), "done");
+    let after = second.model.requests()[2].join("\n");
+    assert!(
+        after.contains("the second summary") && after.contains("- a.txt"),
+        "{after}"
+    );
+    // Of the compacted conversation only the files stay.
+    assert!(!after.contains("the summary\\n"), "{after}");
 }
 
 fn too_long() -> Move {
