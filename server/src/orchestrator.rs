@@ -22,11 +22,14 @@ use crate::task::state::State;
 
 mod access;
 pub mod analyse;
+mod baseline;
+mod fetch;
 mod finish;
 mod parts;
 mod prepare;
 mod publish;
 mod pull_request;
+mod rebase;
 mod run;
 mod run_log;
 mod scheduler;

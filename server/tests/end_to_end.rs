@@ -22,6 +22,8 @@ mod event_log;
 mod logs;
 #[path = "end_to_end/messages.rs"]
 mod messages;
+#[path = "end_to_end/moved.rs"]
+mod moved;
 #[path = "end_to_end/publication.rs"]
 mod publication;
 #[path = "end_to_end/repository.rs"]

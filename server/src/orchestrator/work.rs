@@ -10,7 +10,7 @@ use crate::model::catalog::ResolvedModel;
 use crate::model::transcript::Transcript;
 use crate::model::{Item, ModelError};
 use crate::orchestrator::Parts;
-use crate::orchestrator::prepare::verify_halt;
+use crate::orchestrator::baseline::verify_halt;
 use crate::orchestrator::publish::Change;
 use crate::orchestrator::run::{Halt, StopSignals};
 use crate::orchestrator::run_log::RunLog;
@@ -199,8 +199,7 @@ async fn first_message(parts: &Parts, log: &RunLog, bench: &Workbench) -> Result
     let record = log.record();
     let mut material = Vec::new();
     if let Some(issue) = &record.spec.issue {
-        let text =
-            crate::orchestrator::prepare::retry_forge(log, || bench.forge.issue(&bench.repository, issue)).await?;
+        let text = crate::orchestrator::fetch::retry_forge(log, || bench.forge.issue(&bench.repository, issue)).await?;
         material.push(prompt::SourcedText {
             origin: text.origin,
             text: text.text,
@@ -230,8 +229,8 @@ pub(super) async fn verify(
     bench: &Workbench,
 ) -> Result<Next, Halt> {
     if log.record().progress.checking {
-        // A run that was cut off here left what its checks wrote.
-        signals.interrupt(bench.forget_checks()).await?;
+        // A run that was cut off here left what its checks wrote, or a rebase half done.
+        signals.interrupt(bench.return_to_checkpoint(log)).await?;
         log.write(Vec::new(), |progress| progress.checking = false).await?;
     }
     let tree = signals.interrupt(bench.save(parts, log)).await?;
