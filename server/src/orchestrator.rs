@@ -23,6 +23,7 @@ use crate::task::state::State;
 mod access;
 pub mod analyse;
 mod baseline;
+mod checkout;
 mod fetch;
 mod finish;
 mod parts;

@@ -10,6 +10,8 @@
 mod calls;
 #[path = "end_to_end/cancel.rs"]
 mod cancel;
+#[path = "end_to_end/checkouts.rs"]
+mod checkouts;
 #[path = "end_to_end/crash.rs"]
 mod crash;
 #[path = "end_to_end/drain.rs"]

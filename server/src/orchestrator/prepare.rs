@@ -14,12 +14,12 @@ use crate::orchestrator::run_log::RunLog;
 use crate::orchestrator::verify::exec_live;
 use crate::orchestrator::workbench::Workbench;
 use crate::orchestrator::workspace::Workspace;
-use crate::orchestrator::{Parts, analyse};
+use crate::orchestrator::{Parts, analyse, checkout};
 use crate::sandbox::{ExecSpec, Sandbox, SandboxSpec};
 use crate::task::branch::BranchName;
 use crate::task::failure::{Failure, Reason};
 use crate::task::id::{CallId, SandboxId, Timestamp};
-use crate::task::record::Base;
+use crate::task::record::{Base, Checkpoint};
 use crate::task::state::State;
 
 /// A sandbox outlives its Task's own limit by this much at most.
@@ -80,31 +80,28 @@ async fn enter_sandbox(
     let id = SandboxId::random();
     // Recorded before it exists, so that a sweep knows whose it is.
     log.write(Vec::new(), |progress| progress.sandbox = Some(id)).await?;
-    let sandbox = parts.sandboxes.create(sandbox_spec(parts, log, id, mirror)).await?;
     let branch =
         BranchName::parse(&base.branch).map_err(|error| Failure::lasting(Reason::Internal, error.to_string()))?;
-    let filled = async {
-        let workspace = Workspace::materialize(Arc::clone(&sandbox), quarantine.clone(), &branch).await?;
-        if let Some(checkpoint) = &record.progress.checkpoint {
-            workspace.restore(checkpoint).await?;
-            let turn = checkpoint.turn;
-            log.write(Vec::new(), |progress| progress.restored_turn = Some(turn))
-                .await?;
-        }
-        Ok::<_, Halt>(workspace)
+    let spec = sandbox_spec(parts, log, id, mirror);
+    let (sandbox, workspace) = checkout::furnish(parts, spec, mirror, quarantine, &branch).await?;
+    let Some(checkpoint) = &record.progress.checkpoint else {
+        return Ok((sandbox, workspace));
     };
-    match filled.await {
-        Ok(workspace) => Ok((sandbox, workspace)),
+    match restore(log, &workspace, checkpoint).await {
+        Ok(()) => Ok((sandbox, workspace)),
         Err(halt) => {
-            if let Err(error) = sandbox.destroy().await {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "a sandbox is left to the sweep"
-                );
-            }
+            checkout::destroy(sandbox.as_ref()).await;
             Err(halt)
         }
     }
+}
+
+async fn restore(log: &RunLog, workspace: &Workspace, checkpoint: &Checkpoint) -> Result<(), Halt> {
+    workspace.restore(checkpoint).await?;
+    let turn = checkpoint.turn;
+    log.write(Vec::new(), |progress| progress.restored_turn = Some(turn))
+        .await?;
+    Ok(())
 }
 
 fn sandbox_spec(parts: &Parts, log: &RunLog, id: SandboxId, mirror: &Mirror) -> SandboxSpec {

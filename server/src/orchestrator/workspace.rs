@@ -32,6 +32,7 @@ const CHECKOUT: &str = concat!(
 );
 const SAVE: &str = include_str!("workspace/save.sh");
 const RESTORE: &str = include_str!("workspace/restore.sh");
+const SETTLE: &str = include_str!("workspace/settle.sh");
 const RESET: &str = include_str!("workspace/reset.sh");
 
 /// Names the files that are over a size; shown when a save is refused for it.
@@ -98,6 +99,29 @@ impl Workspace {
             workspace.quarantine.remember_start(tree).await?;
         }
         Ok(workspace)
+    }
+
+    /// Takes over a work tree that lies over the kept checkout of the same commit and branch, by
+    /// `materialize` and `settle`.
+    pub fn over_checkout(sandbox: Arc<dyn Sandbox>, quarantine: Quarantine) -> Self {
+        Self {
+            sandbox,
+            quarantine,
+            start_tree: None,
+            unsaved: Arc::default(),
+        }
+    }
+
+    /// Makes a fresh checkout fit to be kept: git will not have to read its files again. Takes up to a second.
+    pub async fn settle(&self) -> Result<(), WorkspaceError> {
+        let spec = self.script(SETTLE, &[WORK_TREE.into()], OutputMode::Captured);
+        let report = self.sandbox.exec(spec, None).await?;
+        require_success("settled", &report, &report.output)
+    }
+
+    /// Tells whether the checkout itself differs from the base.
+    pub fn has_phantoms(&self) -> bool {
+        self.start_tree.is_some()
     }
 
     /// Enters a work tree that is there, after a restart.
