@@ -22,11 +22,15 @@ use crate::task::state::State;
 
 mod access;
 pub mod analyse;
+mod baseline;
+mod checkout;
+mod fetch;
 mod finish;
 mod parts;
 mod prepare;
 mod publish;
 mod pull_request;
+mod rebase;
 mod recording;
 mod run;
 mod run_log;

@@ -248,6 +248,22 @@ pub trait SandboxProvider: Send + Sync + 'static {
     /// gone. Commands that ran in it are dead when this returns.
     async fn reattach(&self, spec: SandboxSpec) -> Result<Option<Arc<dyn Sandbox>>, SandboxError>;
 
+    /// Returns a checkout that was kept under a key, for `SandboxSpec::checkout`.
+    async fn checkout(&self, _key: &str) -> Option<PathBuf> {
+        None
+    }
+
+    /// Ends a sandbox whose work tree is a fresh checkout of that many bytes, and keeps the tree under a key, to lie
+    /// under those of later sandboxes. `None`, and the sandbox lives on, where the backend keeps none.
+    async fn keep_checkout(
+        &self,
+        _sandbox: &Arc<dyn Sandbox>,
+        _key: &str,
+        _bytes: u64,
+    ) -> Result<Option<PathBuf>, SandboxError> {
+        Ok(None)
+    }
+
     /// Destroys what this instance left behind, but for the given ones; returns how many.
     async fn sweep(&self, keep: &[SandboxId]) -> Result<usize, SandboxError>;
 }

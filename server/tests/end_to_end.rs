@@ -10,6 +10,8 @@
 mod calls;
 #[path = "end_to_end/cancel.rs"]
 mod cancel;
+#[path = "end_to_end/checkouts.rs"]
+mod checkouts;
 #[path = "end_to_end/crash.rs"]
 mod crash;
 #[path = "end_to_end/drain.rs"]
@@ -24,6 +26,8 @@ mod llamacpp;
 mod logs;
 #[path = "end_to_end/messages.rs"]
 mod messages;
+#[path = "end_to_end/moved.rs"]
+mod moved;
 #[path = "end_to_end/publication.rs"]
 mod publication;
 #[path = "end_to_end/recording.rs"]

@@ -4,6 +4,8 @@
 
 #[path = "git/bench.rs"]
 mod bench;
+#[path = "git/checkouts.rs"]
+mod checkouts;
 #[path = "conformance/forge.rs"]
 mod conformance;
 #[path = "git/fixture.rs"]

@@ -88,6 +88,8 @@ pub struct GitLimits {
     pub tree_entries: u64,
     /// Size of one file. 100 MiB.
     pub file_bytes: u64,
+    /// Size of all files of a tree, once checked out. 4 GiB.
+    pub tree_bytes: u64,
     /// Length of one path. 4,096.
     pub path_bytes: usize,
     /// Size of one delivery from a sandbox. 256 MiB.
@@ -108,6 +110,7 @@ impl Default for GitLimits {
             push_timeout: Duration::from_secs(10 * 60),
             tree_entries: 200_000,
             file_bytes: 100 << 20,
+            tree_bytes: 4 << 30,
             path_bytes: 4096,
             delivery_bytes: 256 << 20,
             inflated_bytes: 512 << 20,

@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::orchestrator::publish::Published;
+use crate::orchestrator::rebase::Followed;
 use crate::orchestrator::run_log::RunLog;
 use crate::orchestrator::workbench::Workbench;
-use crate::orchestrator::{Parts, finish, prepare, publish, work};
+use crate::orchestrator::{Parts, finish, prepare, publish, rebase, work};
 use crate::sandbox::SandboxError;
 use crate::store::{Claim, StoreError};
 use crate::task::event::EventPayload;
@@ -98,6 +100,13 @@ impl From<Failure> for Halt {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
     }
+}
+
+/// Whether a run is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    Yes,
+    BackToWork,
 }
 
 /// One run. Clones share it.
@@ -236,16 +245,36 @@ impl Run {
         let bench = bench.insert(prepare::prepare(parts, log, signals).await?);
         loop {
             work::run_agent(parts, log, signals, bench).await?;
-            let ended = match work::verify(parts, log, signals, bench).await? {
-                work::Next::BackToWork => continue,
-                work::Next::Publish(change) => publish::publish(parts, log, signals, bench, &change).await,
-                work::Next::NothingChanged => finish::unchanged(parts, log, bench).await,
-            };
-            match ended {
+            match self.prove_and_publish(bench).await {
+                Ok(Ended::Yes) => return Ok(()),
+                Ok(Ended::BackToWork) => {}
                 // A person's message came in between: it was accepted, so the agent reads it.
                 Err(Halt::Store(StoreError::MessageWaiting)) => work::read_messages(log, bench).await?,
-                ended => return ended,
+                Err(halt) => return Err(halt),
             }
+        }
+    }
+
+    /// Verifies what the agent left and publishes it, on top of what others pushed meanwhile.
+    async fn prove_and_publish(&self, bench: &mut Workbench) -> Result<Ended, Halt> {
+        let (parts, log, signals) = (&self.parts, &self.log, &self.signals);
+        let mut next = work::verify(parts, log, signals, bench).await?;
+        loop {
+            let change = match next {
+                work::Next::BackToWork => return Ok(Ended::BackToWork),
+                work::Next::NothingChanged => {
+                    finish::unchanged(parts, log, bench).await?;
+                    return Ok(Ended::Yes);
+                }
+                work::Next::Publish(change) => change,
+            };
+            next = if rebase::follow(parts, log, signals, bench).await? == Followed::Moved {
+                work::verify(parts, log, signals, bench).await?
+            } else if publish::publish(parts, log, signals, bench, &change).await? == Published::BranchMoved {
+                work::Next::Publish(change)
+            } else {
+                return Ok(Ended::Yes);
+            };
         }
     }
 

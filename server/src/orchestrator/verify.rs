@@ -70,7 +70,9 @@ impl Verification<'_> {
         let mut all = Vec::with_capacity(self.commands.len());
         for (index, command) in self.commands.iter().enumerate() {
             let name = match self.side {
-                Side::Base => format!("base.{}", index + 1),
+                Side::Base if self.round == 1 => format!("base.{}", index + 1),
+                // After a rebase there is another base.
+                Side::Base => format!("base{}.{}", self.round, index + 1),
                 Side::Change => format!("verify{}.{}", self.round, index + 1),
             };
             let time_left = self.time_left.saturating_sub(begun.elapsed());

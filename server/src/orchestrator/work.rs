@@ -9,7 +9,7 @@ use crate::agent::{Agent, AgentConfig, AgentEnd, AgentParts, Journal as _, Journ
 use crate::model::transcript::Transcript;
 use crate::model::{Item, ModelError};
 use crate::orchestrator::Parts;
-use crate::orchestrator::prepare::verify_halt;
+use crate::orchestrator::baseline::verify_halt;
 use crate::orchestrator::publish::Change;
 use crate::orchestrator::recording;
 use crate::orchestrator::run::{Halt, StopSignals};
@@ -192,8 +192,7 @@ async fn first_message(parts: &Parts, log: &RunLog, bench: &Workbench) -> Result
     let record = log.record();
     let mut material = Vec::new();
     if let Some(issue) = &record.spec.issue {
-        let text =
-            crate::orchestrator::prepare::retry_forge(log, || bench.forge.issue(&bench.repository, issue)).await?;
+        let text = crate::orchestrator::fetch::retry_forge(log, || bench.forge.issue(&bench.repository, issue)).await?;
         material.push(prompt::SourcedText {
             origin: text.origin,
             text: text.text,
@@ -223,8 +222,8 @@ pub(super) async fn verify(
     bench: &Workbench,
 ) -> Result<Next, Halt> {
     if log.record().progress.checking {
-        // A run that was cut off here left what its checks wrote.
-        signals.interrupt(bench.forget_checks()).await?;
+        // A run that was cut off here left what its checks wrote, or a rebase half done.
+        signals.interrupt(bench.return_to_checkpoint(log)).await?;
         log.write(Vec::new(), |progress| progress.checking = false).await?;
     }
     let tree = signals.interrupt(bench.save(parts, log)).await?;

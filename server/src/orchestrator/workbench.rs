@@ -109,6 +109,15 @@ impl Workbench {
         }
     }
 
+    /// Brings the work tree back to what was saved last, whatever a run that was cut off was doing with it.
+    pub(super) async fn return_to_checkpoint(&self, log: &RunLog) -> Result<(), Halt> {
+        if let Some(checkpoint) = log.record().progress.checkpoint {
+            let _one = self.saving.lock().await;
+            self.workspace.restore(&checkpoint).await?;
+        }
+        self.forget_checks().await
+    }
+
     /// Writes down what the network policy refused since the last time.
     pub(super) async fn record_denials(&self, log: &RunLog) -> Result<(), Halt> {
         let denials = self.sandbox.take_denials();

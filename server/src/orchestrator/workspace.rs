@@ -7,58 +7,37 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
-use tokio::sync::mpsc;
-use tokio_stream::StreamExt as _;
-use tokio_stream::wrappers::ReceiverStream;
 
-use crate::forge::git::{CommitMessage, GitError, Known, ObjectFormat, Quarantine, Signature};
-use crate::sandbox::{
-    Changes, ExecReport, ExecSpec, FileError, FileReply, FileRequest, OBJECTS, OutputChunk, OutputMode, Sandbox,
-    SandboxError, WORK_TREE,
-};
+use crate::forge::git::{CommitMessage, GitError, Known, Quarantine, Signature};
+use crate::orchestrator::workspace::script::require_success;
+use crate::sandbox::{Changes, FileError, FileReply, FileRequest, OutputMode, Sandbox, SandboxError, WORK_TREE};
 use crate::task::branch::BranchName;
-use crate::task::event::OutputStream;
 use crate::task::id::{ObjectId, Timestamp};
 use crate::task::record::Checkpoint;
 
-/// Longest time for a checkout or a save.
-const SCRIPT_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+pub use crate::orchestrator::workspace::rebase::Rebased;
 
-/// Chunks of a delivery under way; a full channel makes the sandbox wait.
-const DELIVERY_CHUNKS: usize = 16;
+mod rebase;
+mod script;
 
 /// Bytes of a delivery written into a sandbox at once; base64 of it fits a frame.
 const PIECE_BYTES: usize = 384 * 1024;
 
-/// Most bytes of the words of a script that are kept for an error.
-const MAX_WORDS: usize = 2048;
-
-const CHECKOUT: &str = include_str!("workspace/checkout.sh");
+const CHECKOUT: &str = concat!(
+    include_str!("workspace/checkout.sh"),
+    include_str!("workspace/start.sh")
+);
 const SAVE: &str = include_str!("workspace/save.sh");
 const RESTORE: &str = include_str!("workspace/restore.sh");
-const REBASE: &str = include_str!("workspace/rebase.sh");
+const SETTLE: &str = include_str!("workspace/settle.sh");
+const RESET: &str = include_str!("workspace/reset.sh");
 
 /// Names the files that are over a size; shown when a save is refused for it.
 const NAME_LARGE_FILES: &str =
     r#"cd "$1" && find . -xdev -path ./.git -prune -o -type f -size "+$8c" -print | head -n 10"#;
-
-/// Exit status of the rebase script when the changes contradict each other.
-const CONFLICT: i32 = 3;
-
-/// What became of an attempt to stand on another commit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Rebased {
-    /// The work tree is the new base with the change; save and verify it anew.
-    Clean,
-    /// The changes contradict each other in these files (untrusted names); the work tree is as it was.
-    Conflicts(Vec<String>),
-}
-const RESET: &str = include_str!("workspace/reset.sh");
 
 /// What can go wrong with a work tree.
 #[derive(Debug, thiserror::Error)]
@@ -78,7 +57,7 @@ pub enum WorkspaceError {
     /// A script of ours failed inside the sandbox.
     #[error("the work tree could not be {what}: {message}")]
     Script {
-        /// `checked out`, `saved`, `restored`, `rebased` or `reset`.
+        /// E.g. `checked out`, `saved`, `restored`.
         what: &'static str,
         /// What it said; untrusted.
         message: String,
@@ -122,6 +101,29 @@ impl Workspace {
         // What is there now is the base: the first save looks for what differs from it.
         workspace.sandbox.changes().await?;
         Ok(workspace)
+    }
+
+    /// Takes over a work tree that lies over the kept checkout of the same commit and branch, by
+    /// `materialize` and `settle`.
+    pub fn over_checkout(sandbox: Arc<dyn Sandbox>, quarantine: Quarantine) -> Self {
+        Self {
+            sandbox,
+            quarantine,
+            start_tree: None,
+            unsaved: Arc::default(),
+        }
+    }
+
+    /// Makes a fresh checkout fit to be kept: git will not have to read its files again. Takes up to a second.
+    pub async fn settle(&self) -> Result<(), WorkspaceError> {
+        let spec = self.script(SETTLE, &[WORK_TREE.into()], OutputMode::Captured);
+        let report = self.sandbox.exec(spec, None).await?;
+        require_success("settled", &report, &report.output)
+    }
+
+    /// Tells whether the checkout itself differs from the base.
+    pub fn has_phantoms(&self) -> bool {
+        self.start_tree.is_some()
     }
 
     /// Enters a work tree that is there, after a restart.
@@ -176,7 +178,8 @@ impl Workspace {
         Ok(Some(Checkpoint { commit, tree, turn }))
     }
 
-    /// Brings a checkpoint's tree into the sandbox, over whatever its work tree has. Files that git ignores stay.
+    /// Brings a checkpoint's tree into the sandbox, over whatever its work tree has. Files that git does not know
+    /// stay.
     pub async fn restore(&self, checkpoint: &Checkpoint) -> Result<(), WorkspaceError> {
         let pack = self.quarantine.pack_tree(&checkpoint.tree).await?;
         let folder = ".git/backspace/restore";
@@ -196,30 +199,6 @@ impl Workspace {
         require_success("restored", &report, &report.output)?;
         self.sandbox.changes().await?;
         Ok(())
-    }
-
-    /// Puts a saved change on top of another commit of the repository, whose objects the sandbox sees by now.
-    ///
-    /// `onto` is the Task's quarantine over the mirror at that commit. When clean, it is the workspace's
-    /// from here on, and the next save (with no last checkpoint) gives the new tree.
-    pub async fn rebase(&mut self, mine: &Checkpoint, onto: Quarantine) -> Result<Rebased, WorkspaceError> {
-        let (onto_commit, _) = onto.base();
-        let mut arguments = self.common_arguments(onto_commit.as_str());
-        arguments.push(mine.tree.to_string());
-        let spec = self.script(REBASE, &arguments, OutputMode::Streamed);
-        let (sender, receiver) = mpsc::channel(DELIVERY_CHUNKS);
-        let (report, (names, words)) = tokio::join!(self.sandbox.exec(spec, Some(sender)), collect(receiver));
-        let report = report?;
-        if report.exit_code == Some(CONFLICT) {
-            let names = String::from_utf8_lossy(&names).lines().map(Into::into).collect();
-            return Ok(Rebased::Conflicts(names));
-        }
-        require_success("rebased", &report, &words)?;
-        self.quarantine = onto;
-        // What a checkout differs by was found for the old base; the merge has taken care of it.
-        self.start_tree = None;
-        self.unsaved.store(true, Ordering::Release);
-        Ok(Rebased::Clean)
     }
 
     /// Says which files made a save too large, so that the agent can remove them or have git ignore them.
@@ -267,47 +246,6 @@ impl Workspace {
             })
     }
 
-    /// What every script is told: folder, objects, base commit and tree, format's head of a configuration, branch.
-    fn common_arguments(&self, branch: &str) -> Vec<String> {
-        let (commit, tree) = self.quarantine.base();
-        let format = match self.quarantine.format() {
-            ObjectFormat::Sha1 => "sha1",
-            ObjectFormat::Sha256 => "sha256",
-        };
-        [WORK_TREE, OBJECTS, format, commit.as_str(), tree.as_str(), branch]
-            .map(Into::into)
-            .into()
-    }
-
-    fn script(&self, script: &str, arguments: &[String], output: OutputMode) -> ExecSpec {
-        let mut argv = vec!["/bin/sh".to_owned(), "-c".into(), script.into(), "backspace".into()];
-        argv.extend_from_slice(arguments);
-        ExecSpec {
-            argv,
-            folder: Some("/".into()),
-            environment: Vec::new(),
-            timeout: SCRIPT_TIMEOUT,
-            output,
-        }
-    }
-
-    /// Runs a script whose stdout is a delivery; returns what the quarantine made of it and the script's words.
-    async fn deliver(
-        &self,
-        script: &str,
-        arguments: &[String],
-        known: Known<'_>,
-    ) -> Result<(Result<Option<ObjectId>, GitError>, ExecReport, Vec<u8>), WorkspaceError> {
-        let (sender, receiver) = mpsc::channel::<OutputChunk>(DELIVERY_CHUNKS);
-        let (delivery_sender, delivery) = mpsc::channel::<Bytes>(1);
-        let exec = self
-            .sandbox
-            .exec(self.script(script, arguments, OutputMode::Streamed), Some(sender));
-        let accept = self.quarantine.accept(known, ReceiverStream::new(delivery));
-        let (report, accepted, words) = tokio::join!(exec, accept, split(receiver, delivery_sender));
-        Ok((accepted, report?, words))
-    }
-
     /// Makes a commit of a tree, so that the quarantine has a name for it.
     async fn keep(&self, tree: &ObjectId) -> Result<ObjectId, GitError> {
         let author = Signature {
@@ -327,56 +265,4 @@ impl Workspace {
             None => Ok(tree),
         }
     }
-}
-
-/// Passes stdout on as the delivery, and keeps the beginning of stderr.
-async fn split(receiver: mpsc::Receiver<OutputChunk>, delivery: mpsc::Sender<Bytes>) -> Vec<u8> {
-    let mut chunks = ReceiverStream::new(receiver);
-    let mut words = Vec::new();
-    while let Some(chunk) = chunks.next().await {
-        match chunk.stream {
-            // A refused delivery is read to its end all the same: the script waits for its reader.
-            OutputStream::Stdout => drop(delivery.send(chunk.data).await),
-            OutputStream::Stderr => {
-                let room = MAX_WORDS - words.len();
-                words.extend(chunk.data.iter().take(room));
-            }
-        }
-    }
-    words
-}
-
-/// Keeps the beginnings of stdout and stderr.
-async fn collect(receiver: mpsc::Receiver<OutputChunk>) -> (Vec<u8>, Vec<u8>) {
-    let (sender, mut stdout) = mpsc::channel::<Bytes>(DELIVERY_CHUNKS);
-    let gather = async {
-        let mut all = Vec::new();
-        while let Some(chunk) = stdout.recv().await {
-            let room = MAX_WORDS.saturating_sub(all.len());
-            all.extend(chunk.iter().take(room));
-        }
-        all
-    };
-    let (all, words) = tokio::join!(gather, split(receiver, sender));
-    (all, words)
-}
-
-fn require_success(what: &'static str, report: &ExecReport, words: &[u8]) -> Result<(), WorkspaceError> {
-    if report.exit_code == Some(0) {
-        return Ok(());
-    }
-    let end = match (report.exit_code, report.timed_out, report.out_of_memory) {
-        (_, true, _) => "it took too long".to_owned(),
-        (_, _, true) => "it needed more memory than the sandbox has".to_owned(),
-        (Some(code), ..) => format!("exit status {code}"),
-        (None, ..) => "it was killed".to_owned(),
-    };
-    let words: String = String::from_utf8_lossy(words.get(..words.len().min(MAX_WORDS)).unwrap_or_default())
-        .chars()
-        .map(|character| if character.is_control() { ' ' } else { character })
-        .collect();
-    Err(WorkspaceError::Script {
-        what,
-        message: format!("{} ({end})", words.trim()),
-    })
 }

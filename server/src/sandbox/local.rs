@@ -15,6 +15,7 @@ use crate::jobs::Jobs;
 use crate::task::id::SandboxId;
 
 use self::cgroups::Cgroups;
+use self::checkouts::Checkouts;
 use self::disk::Templates;
 use self::folder::Folders;
 use self::host_ids::HostIds;
@@ -22,6 +23,7 @@ use self::running::Maker;
 use self::tools::Tools;
 
 mod cgroups;
+mod checkouts;
 mod disk;
 mod fault;
 mod folder;
@@ -50,6 +52,8 @@ pub struct LocalConfig {
     pub cgroup_root: PathBuf,
     /// How the work tree's growth is limited.
     pub disk: DiskLimit,
+    /// Most bytes of checkouts that are kept to lie under work trees; 0 keeps none. 8 GiB.
+    pub checkout_bytes: u64,
 }
 
 /// How the growth of a work tree is limited.
@@ -74,6 +78,7 @@ impl LocalConfig {
             first_host_id: 200_000,
             cgroup_root: "/sys/fs/cgroup".into(),
             disk: DiskLimit::default(),
+            checkout_bytes: 8 << 30,
         }
     }
 }
@@ -100,6 +105,7 @@ impl LocalProvider {
     pub fn new(config: LocalConfig, jobs: Jobs) -> Result<Self, SandboxError> {
         let folders = Folders::prepare(&config.state_folder)?;
         let host_ids = HostIds::find(config.first_host_id, &folders)?;
+        let checkouts = Checkouts::prepare(&config.state_folder, config.checkout_bytes);
         let maker = Maker {
             cgroups: Cgroups::find(&config.cgroup_root),
             tools: Tools::find(config.home.as_deref(), &config.extra_paths),
@@ -107,6 +113,9 @@ impl LocalProvider {
             jobs: jobs.clone(),
             live: Arc::default(),
             templates: (config.disk == DiskLimit::Image).then(|| Templates::new(&config.state_folder)),
+            checkouts: checkouts.map_err(|error| SandboxError::Internal {
+                message: format!("prepare checkouts in {}: {error}", config.state_folder.display()),
+            })?,
             folders,
             host_ids,
         };
@@ -147,7 +156,14 @@ impl SandboxProvider for LocalProvider {
 
     async fn create(&self, spec: SandboxSpec) -> Result<Arc<dyn Sandbox>, SandboxError> {
         let maker = Arc::clone(&self.maker);
-        let made = self.make(async move { maker.create(spec).await.map(Some) }).await?;
+        let has_checkout = spec.checkout.is_some();
+        let made = self.make(async move { maker.create(spec).await.map(Some) }).await;
+        if let Err(error) = &made
+            && has_checkout
+        {
+            self.maker.checkouts.give_up(error);
+        }
+        let made = made?;
         made.ok_or_else(|| SandboxError::Internal {
             message: "no sandbox was made".into(),
         })
@@ -156,6 +172,35 @@ impl SandboxProvider for LocalProvider {
     async fn reattach(&self, spec: SandboxSpec) -> Result<Option<Arc<dyn Sandbox>>, SandboxError> {
         let maker = Arc::clone(&self.maker);
         self.make(async move { maker.reattach(spec).await }).await
+    }
+
+    async fn checkout(&self, key: &str) -> Option<PathBuf> {
+        self.maker.checkouts.find(key)
+    }
+
+    async fn keep_checkout(
+        &self,
+        sandbox: &Arc<dyn Sandbox>,
+        key: &str,
+        bytes: u64,
+    ) -> Result<Option<PathBuf>, SandboxError> {
+        // A work tree in an image can't be moved out of it.
+        if !self.maker.checkouts.are_usable() || self.maker.templates.is_some() {
+            return Ok(None);
+        }
+        let (maker, sandbox, key) = (Arc::clone(&self.maker), Arc::clone(sandbox), key.to_owned());
+        let (sender, receiver) = oneshot::channel();
+        // To its end even when the caller goes away, so that nothing is left half moved.
+        self.jobs.spawn("keep a checkout", async move {
+            drop(sender.send(maker.keep_checkout(&sandbox, &key, bytes).await));
+            if let Err(error) = maker.evict_checkouts().await {
+                tracing::warn!(%error, "checkouts could not be evicted");
+            }
+        });
+        let kept = receiver.await.map_err(|_| SandboxError::Internal {
+            message: "the job that keeps a checkout ended early".into(),
+        })?;
+        kept.map(Some)
     }
 
     async fn sweep(&self, keep: &[SandboxId]) -> Result<usize, SandboxError> {

@@ -177,8 +177,14 @@ pub struct RunProgress {
     pub crashes: u32,
     /// True while no run holds the Task because a server stopped in good order.
     pub detached: bool,
-    /// The commit the work is based on and the branch it is for; fixed once recorded.
+    /// The commit the work is based on and the branch it is for; another commit only after a rebase.
     pub base: Option<Base>,
+    /// The branch that the work started from and goes back to, when it continues what another Task pushed.
+    pub head_branch: Option<String>,
+    /// Times the change was put, or tried to be put, on top of what others pushed meanwhile.
+    pub rebases: u32,
+    /// What a reader of the pull request should know of how it came about, one sentence each.
+    pub notes: Vec<String>,
     /// The sandbox that holds the work tree.
     pub sandbox: Option<SandboxId>,
     /// The turn whose work tree was restored after a loss, until the model was told.

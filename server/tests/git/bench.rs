@@ -1,9 +1,10 @@
 //! A repository, its quarantine and real sandboxes of the local backend.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backspace_server::forge::git::{GitLimits, Mirror, Quarantine};
+use backspace_server::forge::git::{DiffRequest, GitLimits, Mirror, Quarantine};
 use backspace_server::jobs::Jobs;
 use backspace_server::orchestrator::workspace::Workspace;
 use backspace_server::sandbox::local::{LocalConfig, LocalProvider, find_supervisor};
@@ -18,7 +19,7 @@ pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 /// A repository and a provider of sandboxes.
 pub(crate) struct Bench {
     pub(crate) fixture: Fixture,
-    provider: LocalProvider,
+    pub(crate) provider: LocalProvider,
     pub(crate) mirror: Mirror,
     pub(crate) task: TaskId,
     pub(crate) quarantine: Quarantine,
@@ -54,8 +55,8 @@ impl Bench {
         }
     }
 
-    pub(crate) async fn sandbox(&self) -> Arc<dyn Sandbox> {
-        let spec = SandboxSpec {
+    fn spec(&self) -> SandboxSpec {
+        SandboxSpec {
             id: SandboxId::random(),
             epoch: Epoch(1),
             limits: SandboxLimits::default(),
@@ -65,8 +66,30 @@ impl Bench {
             objects: Some(self.mirror.objects.clone()),
             checkout: None,
             deadline: 10 * MINUTE,
+        }
+    }
+
+    pub(crate) async fn sandbox(&self) -> Arc<dyn Sandbox> {
+        self.provider.create(self.spec()).await.unwrap()
+    }
+
+    /// Makes a sandbox over a kept checkout.
+    pub(crate) async fn over_checkout(&self, kept: Option<PathBuf>) -> (Arc<dyn Sandbox>, Workspace) {
+        let spec = SandboxSpec {
+            checkout: Some(kept.unwrap()),
+            ..self.spec()
         };
-        self.provider.create(spec).await.unwrap()
+        let sandbox = self.provider.create(spec).await.unwrap();
+        let workspace = Workspace::over_checkout(Arc::clone(&sandbox), self.quarantine.clone());
+        (sandbox, workspace)
+    }
+
+    /// Lists the files that differ from the base.
+    pub(crate) async fn changed(&self, checkpoint: &Checkpoint) -> Vec<String> {
+        let (_, base_tree) = self.quarantine.base();
+        let diff = self.quarantine.diff(base_tree, &checkpoint.tree, DiffRequest::Files);
+        let files = diff.await.unwrap().files;
+        files.iter().map(|file| file.display_path()).collect()
     }
 
     pub(crate) async fn workspace(&self) -> (Arc<dyn Sandbox>, Workspace) {

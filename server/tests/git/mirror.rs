@@ -178,6 +178,7 @@ async fn trees_over_the_limits_are_refused_before_any_checkout() {
         tree_entries: 5,
         file_bytes: 1000,
         path_bytes: 20,
+        tree_bytes: 2000,
         ..GitLimits::default()
     };
     let fixture = Fixture::with_limits(limits).await;
@@ -197,6 +198,11 @@ async fn trees_over_the_limits_are_refused_before_any_checkout() {
             vec![("a-path-of-21-bytes-ab", b"".as_slice())],
             "the tree has a path longer than 20 bytes",
         ),
+        (
+            // One content, so one small object: what counts is what a checkout writes.
+            vec![("a", [7; 1000].as_slice()), ("b", &[7; 1000]), ("c", &[7; 1000])],
+            "the files of the tree are larger than 0 MiB in all",
+        ),
     ] {
         let name = format!("{}.git", files.len() * 100 + files[0].0.len());
         let bare = fixture.bare(&name, &files);
@@ -208,7 +214,8 @@ async fn trees_over_the_limits_are_refused_before_any_checkout() {
         assert_eq!(error.to_string(), words);
     }
     let bare = fixture.bare("fits.git", &[("a/b/c/d", &[7; 1000]), ("a-path-of-20-bytes-a", b"")]);
-    assert_eq!(fixture.mirror(&bare).await.entries, 5);
+    let mirror = fixture.mirror(&bare).await;
+    assert_eq!((mirror.entries, mirror.bytes), (5, 1000));
 }
 
 #[tokio::test]

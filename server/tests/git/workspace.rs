@@ -155,7 +155,7 @@ async fn a_change_is_put_on_top_of_what_others_pushed_or_the_contradiction_is_to
     let bare = Bare {
         path: bench.fixture.path("a.git"),
     };
-    let (sandbox, mut workspace) = bench.workspace().await;
+    let (sandbox, workspace) = bench.workspace().await;
     sh(
         &sandbox,
         "sed -i 's/line 3$/LINE 3/' a; echo new > n; rm c; git add n; git commit -qm own",
@@ -181,10 +181,17 @@ async fn a_change_is_put_on_top_of_what_others_pushed_or_the_contradiction_is_to
         ("100644", "c", b"1\n"),
     ])
     .await;
+    let there = workspace.stand_on(&mine, onto).await.unwrap();
     assert_eq!(
-        workspace.rebase(&mine, onto).await.unwrap(),
+        sh(&sandbox, "git status --porcelain; grep 3$ a | head -n 1; ls").await,
+        "other 3\na\nb\nc\n"
+    );
+    assert_eq!(
+        there.reapply(&mine, &base).await.unwrap(),
         Rebased::Conflicts(vec!["a".into()])
     );
+    // Given up: all is as it was.
+    workspace.restore(&mine).await.unwrap();
     assert_eq!(workspace.save(Some(&mine), 2).await.unwrap(), None);
     assert_eq!(
         sh(&sandbox, "cat n; git status --porcelain | head -n 3").await,
@@ -198,8 +205,9 @@ async fn a_change_is_put_on_top_of_what_others_pushed_or_the_contradiction_is_to
         ("100644", "c", b"1\n"),
     ])
     .await;
-    assert_eq!(workspace.rebase(&mine, onto).await.unwrap(), Rebased::Clean);
-    let merged = workspace.save(None, 2).await.unwrap().unwrap();
+    let there = workspace.stand_on(&mine, onto).await.unwrap();
+    assert_eq!(there.reapply(&mine, &base).await.unwrap(), Rebased::Clean);
+    let merged = there.save(None, 2).await.unwrap().unwrap();
     let both = theirs.replace("line 3\n", "LINE 3\n");
     assert_eq!(
         bench.content(&merged),

@@ -3,9 +3,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
+use backspace_server::jobs::Jobs;
+use backspace_server::sandbox::local::{LocalConfig, LocalProvider};
 use backspace_server::sandbox::{SandboxProvider as _, SandboxSpec};
 
-use crate::fixture::{Local, output, provider, spec};
+use crate::fixture::{Local, config, output, provider, spec};
 
 #[tokio::test]
 async fn a_checkout_is_the_start_of_the_work_tree_and_stays_as_it_was() {
@@ -60,4 +62,56 @@ async fn a_checkout_that_is_not_there_is_an_error_and_leaves_nothing() {
     let error = local.provider.create(spec).await.err().unwrap();
     assert!(error.to_string().contains("/nonexistent"), "{error}");
     assert_eq!(local.leftovers(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_work_tree_is_kept_for_later_sandboxes_and_none_sees_what_another_wrote() {
+    let local = Local::new();
+    assert_eq!(local.provider.checkout("key").await, None);
+    let sandbox = local.sandbox().await;
+    output(
+        sandbox.as_ref(),
+        "echo old > file; mkdir folder; echo old > folder/file",
+    )
+    .await;
+    let kept = local.provider.keep_checkout(&sandbox, "key", 8).await.unwrap().unwrap();
+    assert_eq!(local.leftovers(), Vec::<String>::new());
+    assert_eq!(local.provider.checkout("key").await, Some(kept.clone()));
+
+    let over = || SandboxSpec {
+        checkout: Some(kept.clone()),
+        ..spec()
+    };
+    let one = local.provider.create(over()).await.unwrap();
+    let two = local.provider.create(over()).await.unwrap();
+    let write =
+        "cat file; echo one > file; rm -r folder; echo one > fresh; mkdir -p .git/hooks; echo one > .git/hooks/x";
+    assert_eq!(output(one.as_ref(), write).await, "old\n");
+    let look = "cat file folder/file; find . | sort | tr '\\n' ' '; stat -c %u file folder";
+    let fresh = "old\nold\n. ./file ./folder ./folder/file 1000\n1000\n";
+    assert_eq!(output(two.as_ref(), look).await, fresh);
+    one.destroy().await.unwrap();
+    let three = local.provider.create(over()).await.unwrap();
+    assert_eq!(output(three.as_ref(), look).await, fresh);
+
+    // A restarted server finds it.
+    let again = provider(local.state.path());
+    assert_eq!(again.checkout("key").await, Some(kept));
+    for sandbox in [two, three] {
+        sandbox.destroy().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn without_room_no_checkout_is_kept_and_the_sandbox_lives_on() {
+    let state = tempfile::tempdir().unwrap();
+    let config = LocalConfig {
+        checkout_bytes: 0,
+        ..config(state.path())
+    };
+    let provider = LocalProvider::new(config, Jobs::new()).unwrap();
+    let sandbox = provider.create(spec()).await.unwrap();
+    assert_eq!(provider.keep_checkout(&sandbox, "key", 8).await.unwrap(), None);
+    assert_eq!(output(sandbox.as_ref(), "echo here").await, "here\n");
+    sandbox.destroy().await.unwrap();
 }

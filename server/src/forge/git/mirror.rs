@@ -43,6 +43,8 @@ pub struct Mirror {
     pub tree: ObjectId,
     /// Files and folders of the tree.
     pub entries: u64,
+    /// Bytes of its files, once checked out.
+    pub bytes: u64,
     /// Hash function.
     pub format: ObjectFormat,
 }
@@ -82,8 +84,8 @@ impl GitStore {
         let tree = self.tree_of(&folder, wanted).await.map_err(|_| GitError::NotFound {
             what: format!("commit {wanted}"),
         })?;
-        let entries = self.check_tree(&folder, &tree).await?;
-        let record = format!("{tree} {entries}\n");
+        let size = self.check_tree(&folder, &tree).await?;
+        let record = format!("{tree} {} {}\n", size.entries, size.bytes);
         std::fs::create_dir_all(folder.join("checked")).map_err(failed)?;
         write_atomically(&folder.join("checked").join(wanted.as_str()), record.as_bytes()).map_err(failed)?;
         checked(&folder, wanted).ok_or_else(|| GitError::internal("mirror", "its record can't be read"))
@@ -168,13 +170,15 @@ fn remove_leftovers(folder: &Path) -> u64 {
 /// Reads the record that a commit was fetched and checked.
 fn checked(folder: &Path, commit: &ObjectId) -> Option<Mirror> {
     let record = std::fs::read_to_string(folder.join("checked").join(commit.as_str())).ok()?;
-    let (tree, entries) = record.trim_end().split_once(' ')?;
+    let mut fields = record.split_whitespace();
+    let (tree, entries, bytes) = (fields.next()?, fields.next()?, fields.next()?);
     Some(Mirror {
         folder: folder.into(),
         objects: folder.join("objects"),
         commit: commit.clone(),
         tree: tree.parse().ok()?,
         entries: entries.parse().ok()?,
+        bytes: bytes.parse().ok()?,
         format: ObjectFormat::of(commit),
     })
 }

@@ -13,19 +13,19 @@ use crate::forge::git::quarantine::Quarantine;
 use crate::forge::git::repository::write_atomically;
 use crate::task::id::ObjectId;
 
-/// File of the quarantine that holds the id.
-const START: &str = "start-tree";
+/// File of the quarantine that holds the id, with the base commit behind it: a rebase makes another.
+const START: &str = "start-tree-";
 
 impl Quarantine {
     /// Remembers the tree that a fresh checkout of the base has, across restarts.
     pub async fn remember_start(&self, tree: &ObjectId) -> Result<(), GitError> {
-        write_atomically(&self.folder().join(START), tree.as_str().as_bytes())
+        write_atomically(&self.start_file(), tree.as_str().as_bytes())
             .map_err(|error| GitError::internal("start tree", error))
     }
 
     /// Returns the remembered tree.
     pub async fn start_tree(&self) -> Result<Option<ObjectId>, GitError> {
-        match tokio::fs::read_to_string(self.folder().join(START)).await {
+        match tokio::fs::read_to_string(self.start_file()).await {
             Ok(text) => text
                 .trim()
                 .parse()
@@ -34,6 +34,11 @@ impl Quarantine {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(GitError::internal("start tree", error)),
         }
+    }
+
+    fn start_file(&self) -> std::path::PathBuf {
+        let (commit, _) = self.base();
+        self.folder().join(format!("{START}{commit}"))
     }
 
     /// Returns `tree` with every file that is as in `start_tree` put back to what the base has.

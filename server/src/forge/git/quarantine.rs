@@ -84,6 +84,7 @@ impl GitStore {
             commit: base.commit.clone(),
             tree: base.tree.clone(),
             entries: 0,
+            bytes: 0,
             format: ObjectFormat::of(&base.commit),
         };
         Ok(Quarantine {

@@ -16,27 +16,35 @@ use crate::task::id::ObjectId;
 /// Room for mode, type, ids and size before a path.
 const RECORD_BYTES: usize = 256;
 
+/// How large a tree is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TreeSize {
+    /// Files and folders.
+    pub(crate) entries: u64,
+    /// Bytes of all files, a content that is there twice counted twice.
+    pub(crate) bytes: u64,
+}
+
 impl GitStore {
-    /// Checks the number of entries, the paths and the file sizes of a whole tree; returns the number.
-    pub(crate) async fn check_tree(&self, git_dir: &Path, tree: &ObjectId) -> Result<u64, GitError> {
+    /// Checks the number of entries, the paths and the file sizes of a whole tree; returns how large it is.
+    pub(crate) async fn check_tree(&self, git_dir: &Path, tree: &ObjectId) -> Result<TreeSize, GitError> {
         let call = Call::new(["ls-tree", "-r", "-t", "-z", "-l", "--full-tree", tree.as_str()]).git_dir(git_dir);
         let limits = self.limits();
-        let mut entries = 0;
+        let mut total = TreeSize::default();
         self.each_record(call, |record| {
             // Mode, type, id and size are separated by blanks, then a tab and the path.
             let Some(tab) = record.iter().position(|byte| *byte == b'\t') else {
                 return Ok(());
             };
             let (head, path) = record.split_at(tab);
-            entries += 1;
-            self.check_entry(entries, path.len().saturating_sub(1))?;
+            total.entries += 1;
+            self.check_entry(total.entries, path.len().saturating_sub(1))?;
             let size = std::str::from_utf8(head)
                 .ok()
                 .and_then(|head| head.split_whitespace().last());
-            if size
-                .and_then(|size| size.parse::<u64>().ok())
-                .is_some_and(|size| size > limits.file_bytes)
-            {
+            // A folder or a submodule has none.
+            let bytes = size.and_then(|size| size.parse().ok()).unwrap_or(0);
+            if bytes > limits.file_bytes {
                 let path = String::from_utf8_lossy(path.get(1..).unwrap_or_default())
                     .escape_debug()
                     .to_string();
@@ -44,10 +52,19 @@ impl GitStore {
                     what: format!("the file {path} is larger than {} MiB", limits.file_bytes >> 20),
                 });
             }
+            total.bytes = total.bytes.saturating_add(bytes);
+            if total.bytes > limits.tree_bytes {
+                return Err(GitError::TooLarge {
+                    what: format!(
+                        "the files of the tree are larger than {} MiB in all",
+                        limits.tree_bytes >> 20
+                    ),
+                });
+            }
             Ok(())
         })
         .await?;
-        Ok(entries)
+        Ok(total)
     }
 
     pub(crate) fn check_entry(&self, entries: u64, path_bytes: usize) -> Result<(), GitError> {

@@ -210,7 +210,8 @@ impl Folder {
     }
 }
 
-async fn remove_tree(path: PathBuf) -> Result<(), SandboxError> {
+/// Removes a tree that untrusted commands wrote. Missing is not an error.
+pub(super) async fn remove_tree(path: PathBuf) -> Result<(), SandboxError> {
     let missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
     match tokio::fs::remove_dir_all(&path).await {
         Ok(()) => return Ok(()),

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::supervised::{Entry, Lifecycle, Session, SupervisedSandbox};
 use super::super::{Sandbox, SandboxError, SandboxLimits, SandboxSpec};
 use super::cgroups::{Cgroups, SandboxCgroups};
+use super::checkouts::Checkouts;
 use super::disk::Templates;
 use super::fault::{self, StderrTail};
 use super::folder::{Folder, Folders, Storage};
@@ -51,6 +52,7 @@ pub(super) struct Maker {
     pub(super) host_ids: HostIds,
     pub(super) cgroups: Cgroups,
     pub(super) tools: Tools,
+    pub(super) checkouts: Checkouts,
     /// Where each sandbox gets an image of its own.
     pub(super) templates: Option<Templates>,
     pub(super) jobs: Jobs,
@@ -114,6 +116,36 @@ impl Maker {
                 Err(error)
             }
         }
+    }
+
+    /// Ends a sandbox and keeps its work tree as a checkout.
+    pub(super) async fn keep_checkout(
+        &self,
+        sandbox: &Arc<dyn Sandbox>,
+        key: &str,
+        bytes: u64,
+    ) -> Result<PathBuf, SandboxError> {
+        let id = sandbox.id();
+        let failed = |error: std::io::Error| SandboxError::Unavailable {
+            message: format!("keep the checkout of sandbox {id}: {error}"),
+        };
+        sandbox.detach().await;
+        let folder = self.folders.of(id);
+        folder.wait_until_dead().await?;
+        let owner = folder.command_id().map_err(failed)?;
+        let life = self.life(id, folder.clone(), self.host_ids.take_again(owner)?);
+        let kept = self.checkouts.take(key, &folder.work(), bytes).map_err(failed);
+        life.destroy().await?;
+        kept
+    }
+
+    /// Removes checkouts that are over the size and under no work tree.
+    pub(super) async fn evict_checkouts(&self) -> Result<(), SandboxError> {
+        let (ids, _) = self.folders.list().map_err(|error| SandboxError::Internal {
+            message: format!("list sandboxes: {error}"),
+        })?;
+        let in_use = ids.into_iter().filter_map(|id| self.folders.of(id).checkout());
+        self.checkouts.evict(&in_use.collect()).await
     }
 
     /// Removes folders of sandboxes that are neither kept nor alive in this process.

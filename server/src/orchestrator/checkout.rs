@@ -1,0 +1,128 @@
+//! The work tree of a new sandbox: the checkout of an earlier one lies under it where the backend keeps
+//! such, so that it is there at once whatever its size; else git checks out anew.
+//!
+//! A checkout is made by git inside a sandbox that does nothing else, and never by the host. Small trees
+//! are checked out anew: that takes as long as a second sandbox does.
+
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::forge::git::{Mirror, Quarantine};
+use crate::orchestrator::Parts;
+use crate::orchestrator::run::Halt;
+use crate::orchestrator::workspace::Workspace;
+use crate::sandbox::{Sandbox, SandboxError, SandboxSpec};
+use crate::task::branch::BranchName;
+
+/// Files and folders from which on a checkout is kept.
+const LEAST_ENTRIES: u64 = 1_500;
+
+/// Makes a sandbox with the base in its work tree.
+pub(super) async fn furnish(
+    parts: &Parts,
+    spec: SandboxSpec,
+    mirror: &Mirror,
+    quarantine: &Quarantine,
+    branch: &BranchName,
+) -> Result<(Arc<dyn Sandbox>, Workspace), Halt> {
+    let key = key(mirror, branch);
+    if mirror.entries >= LEAST_ENTRIES
+        && let Some(furnished) = over_checkout(parts, &spec, quarantine, &key).await?
+    {
+        return Ok(furnished);
+    }
+    let sandbox = parts.sandboxes.create(spec.clone()).await?;
+    let filled = async {
+        let workspace = Workspace::materialize(Arc::clone(&sandbox), quarantine.clone(), branch).await?;
+        // What attributes changed on the way is known of this checkout alone.
+        if mirror.entries < LEAST_ENTRIES || workspace.has_phantoms() {
+            return Ok(Some(workspace));
+        }
+        workspace.settle().await?;
+        let kept = parts.sandboxes.keep_checkout(&sandbox, &key, mirror.bytes).await?;
+        Ok::<_, Halt>(kept.is_none().then_some(workspace))
+    };
+    match filled.await {
+        Ok(Some(workspace)) => Ok((sandbox, workspace)),
+        Ok(None) => match over_checkout(parts, &spec, quarantine, &key).await? {
+            Some(furnished) => Ok(furnished),
+            None => anew(parts, spec, quarantine, branch).await,
+        },
+        Err(halt) => {
+            destroy(sandbox.as_ref()).await;
+            Err(halt)
+        }
+    }
+}
+
+/// Makes a sandbox over the checkout that is kept under a key; none when there is none, or it can't be used.
+async fn over_checkout(
+    parts: &Parts,
+    spec: &SandboxSpec,
+    quarantine: &Quarantine,
+    key: &str,
+) -> Result<Option<(Arc<dyn Sandbox>, Workspace)>, Halt> {
+    let Some(checkout) = parts.sandboxes.checkout(key).await else {
+        return Ok(None);
+    };
+    let spec = SandboxSpec {
+        checkout: Some(checkout),
+        ..spec.clone()
+    };
+    match parts.sandboxes.create(spec).await {
+        Ok(sandbox) => {
+            let workspace = Workspace::over_checkout(Arc::clone(&sandbox), quarantine.clone());
+            Ok(Some((sandbox, workspace)))
+        }
+        Err(error @ (SandboxError::Unavailable { .. } | SandboxError::Unsupported { .. })) => {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "a kept checkout can't be used; the work tree is checked out anew"
+            );
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn anew(
+    parts: &Parts,
+    spec: SandboxSpec,
+    quarantine: &Quarantine,
+    branch: &BranchName,
+) -> Result<(Arc<dyn Sandbox>, Workspace), Halt> {
+    let sandbox = parts.sandboxes.create(spec).await?;
+    match Workspace::materialize(Arc::clone(&sandbox), quarantine.clone(), branch).await {
+        Ok(workspace) => Ok((sandbox, workspace)),
+        Err(error) => {
+            destroy(sandbox.as_ref()).await;
+            Err(error.into())
+        }
+    }
+}
+
+/// Destroys a sandbox that is of no use.
+pub(super) async fn destroy(sandbox: &dyn Sandbox) {
+    if let Err(error) = sandbox.destroy().await {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "a sandbox is left to the sweep"
+        );
+    }
+}
+
+/// Returns the key of a checkout: repository and credential (the mirror's), commit and branch.
+fn key(mirror: &Mirror, branch: &BranchName) -> String {
+    let mut hash = Sha256::new();
+    for part in [
+        mirror.folder.as_os_str().as_encoded_bytes(),
+        mirror.commit.as_str().as_bytes(),
+        branch.as_str().as_bytes(),
+    ] {
+        hash.update(part.len().to_le_bytes());
+        hash.update(part);
+    }
+    let hash = hash.finalize();
+    hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,130 @@
+//! The scripts that run inside the sandbox: what they are told, and what becomes of what they say.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::ReceiverStream;
+
+use crate::forge::git::{GitError, Known, ObjectFormat};
+use crate::orchestrator::workspace::{Workspace, WorkspaceError};
+use crate::sandbox::{ExecReport, ExecSpec, OBJECTS, OutputChunk, OutputMode, WORK_TREE};
+use crate::task::event::OutputStream;
+use crate::task::id::ObjectId;
+
+/// Longest time for a checkout or a save.
+const SCRIPT_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+
+/// Chunks of a delivery under way; a full channel makes the sandbox wait.
+const DELIVERY_CHUNKS: usize = 16;
+
+/// Most bytes of the words of a script that are kept for an error.
+const MAX_WORDS: usize = 2048;
+
+impl Workspace {
+    /// What every script is told: folder, objects, base commit and tree, format's head of a configuration, branch.
+    pub(super) fn common_arguments(&self, branch: &str) -> Vec<String> {
+        let (commit, tree) = self.quarantine.base();
+        let format = match self.quarantine.format() {
+            ObjectFormat::Sha1 => "sha1",
+            ObjectFormat::Sha256 => "sha256",
+        };
+        [WORK_TREE, OBJECTS, format, commit.as_str(), tree.as_str(), branch]
+            .map(Into::into)
+            .into()
+    }
+
+    pub(super) fn script(&self, script: &str, arguments: &[String], output: OutputMode) -> ExecSpec {
+        let mut argv = vec!["/bin/sh".to_owned(), "-c".into(), script.into(), "backspace".into()];
+        argv.extend_from_slice(arguments);
+        ExecSpec {
+            argv,
+            folder: Some("/".into()),
+            environment: Vec::new(),
+            timeout: SCRIPT_TIMEOUT,
+            output,
+        }
+    }
+
+    /// Runs a script whose stdout is a delivery; returns what the quarantine made of it and the script's words.
+    pub(super) async fn deliver(
+        &self,
+        script: &str,
+        arguments: &[String],
+        known: Known<'_>,
+    ) -> Result<(Result<Option<ObjectId>, GitError>, ExecReport, Vec<u8>), WorkspaceError> {
+        let (sender, receiver) = mpsc::channel::<OutputChunk>(DELIVERY_CHUNKS);
+        let (delivery_sender, delivery) = mpsc::channel::<Bytes>(1);
+        let exec = self
+            .sandbox
+            .exec(self.script(script, arguments, OutputMode::Streamed), Some(sender));
+        let accept = self.quarantine.accept(known, ReceiverStream::new(delivery));
+        let (report, accepted, words) = tokio::join!(exec, accept, split(receiver, delivery_sender));
+        Ok((accepted, report?, words))
+    }
+
+    /// Runs a script and keeps the beginnings of its stdout and its words.
+    pub(super) async fn listen(
+        &self,
+        script: &str,
+        arguments: &[String],
+    ) -> Result<(ExecReport, Vec<u8>, Vec<u8>), WorkspaceError> {
+        let (sender, receiver) = mpsc::channel(DELIVERY_CHUNKS);
+        let spec = self.script(script, arguments, OutputMode::Streamed);
+        let (report, (said, words)) = tokio::join!(self.sandbox.exec(spec, Some(sender)), collect(receiver));
+        Ok((report?, said, words))
+    }
+}
+
+/// Passes stdout on as the delivery, and keeps the beginning of stderr.
+async fn split(receiver: mpsc::Receiver<OutputChunk>, delivery: mpsc::Sender<Bytes>) -> Vec<u8> {
+    let mut chunks = ReceiverStream::new(receiver);
+    let mut words = Vec::new();
+    while let Some(chunk) = chunks.next().await {
+        match chunk.stream {
+            // A refused delivery is read to its end all the same: the script waits for its reader.
+            OutputStream::Stdout => drop(delivery.send(chunk.data).await),
+            OutputStream::Stderr => {
+                let room = MAX_WORDS - words.len();
+                words.extend(chunk.data.iter().take(room));
+            }
+        }
+    }
+    words
+}
+
+/// Keeps the beginnings of stdout and stderr.
+async fn collect(receiver: mpsc::Receiver<OutputChunk>) -> (Vec<u8>, Vec<u8>) {
+    let (sender, mut stdout) = mpsc::channel::<Bytes>(DELIVERY_CHUNKS);
+    let gather = async {
+        let mut all = Vec::new();
+        while let Some(chunk) = stdout.recv().await {
+            let room = MAX_WORDS.saturating_sub(all.len());
+            all.extend(chunk.iter().take(room));
+        }
+        all
+    };
+    let (all, words) = tokio::join!(gather, split(receiver, sender));
+    (all, words)
+}
+
+pub(super) fn require_success(what: &'static str, report: &ExecReport, words: &[u8]) -> Result<(), WorkspaceError> {
+    if report.exit_code == Some(0) {
+        return Ok(());
+    }
+    let end = match (report.exit_code, report.timed_out, report.out_of_memory) {
+        (_, true, _) => "it took too long".to_owned(),
+        (_, _, true) => "it needed more memory than the sandbox has".to_owned(),
+        (Some(code), ..) => format!("exit status {code}"),
+        (None, ..) => "it was killed".to_owned(),
+    };
+    let words: String = String::from_utf8_lossy(words.get(..words.len().min(MAX_WORDS)).unwrap_or_default())
+        .chars()
+        .map(|character| if character.is_control() { ' ' } else { character })
+        .collect();
+    Err(WorkspaceError::Script {
+        what,
+        message: format!("{} ({end})", words.trim()),
+    })
+}
