@@ -285,6 +285,7 @@ fn spec_policy(config: &Config, models: &Models) -> SpecPolicy {
             local_roots: roots.collect(),
             ..AddressPolicy::default()
         },
+        hosts: config.allowed_hosts.clone(),
         models: models.names(),
         // A Task's recording can always be replayed; whose it is is checked when the Task is accepted.
         open_providers: models.providers().into_iter().chain(["replay".to_owned()]).collect(),
@@ -317,7 +318,6 @@ fn orchestrator_config(config: &Config) -> OrchestratorConfig {
         command_timeout: config.command_timeout,
         verification_timeout: config.verification_timeout,
         sandbox_limits: config.sandbox_limits,
-        allowed_hosts: config.allowed_hosts.clone(),
         ..OrchestratorConfig::default()
     }
 }

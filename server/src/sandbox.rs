@@ -16,6 +16,7 @@ pub use sandbox_supervisor::protocol::{FileError, FileReply, FileRequest};
 use crate::task::event::OutputStream;
 use crate::task::id::{Epoch, SandboxId};
 
+pub mod egress;
 pub mod local;
 pub mod supervised;
 
