@@ -138,7 +138,6 @@ async fn entered() -> (Arc<SupervisedSandbox>, Peer, Arc<CountingLifecycle>) {
                 epoch: 3,
                 deadline_seconds: 3600,
                 environment: vec![("A".into(), "b".into())],
-                tunnel: false,
             };
             assert_eq!(attach, expected);
         },
@@ -456,7 +455,7 @@ proptest! {
 
 fn frame_payload() -> impl Strategy<Value = Vec<u8>> {
     let whole = serde_json::to_vec(&done()).unwrap();
-    let hello = br#"{"version":1,"epoch":0,"execs":[],"layers":[]}"#.to_vec();
+    let hello = br#"{"version":2,"epoch":0,"execs":[],"layers":[]}"#.to_vec();
     prop_oneof![
         proptest::collection::vec(any::<u8>(), 0..50),
         Just(whole),
