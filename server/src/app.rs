@@ -255,7 +255,8 @@ async fn sandbox(
                 .into(),
         );
     };
-    let local = LocalConfig::new(config.data_folder.join("sandboxes"), supervisor);
+    let mut local = LocalConfig::new(config.data_folder.join("sandboxes"), supervisor);
+    local.egress.private_ranges = config.private_ranges.clone();
     let provider = LocalProvider::new(local, jobs.clone()).map_err(|error| error.to_string())?;
     let capabilities = provider.self_test().await.map_err(|error| error.to_string())?;
     Ok((Arc::new(provider), capabilities))

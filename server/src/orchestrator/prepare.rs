@@ -248,7 +248,6 @@ fn sandbox_spec(parts: &Parts, log: &RunLog, id: SandboxId, mirror: &Mirror) -> 
         limits: parts.config.sandbox_limits,
         image: spec.environment.image,
         environment: Vec::new(),
-        allowed_hosts: spec.environment.allowed_hosts,
         objects: Some(mirror.objects.clone()),
         checkout: None,
         deadline: spec.limits.max_duration + SANDBOX_SLACK,

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 
+use super::egress::{EgressConfig, EgressPolicy};
 use super::{Capabilities, Sandbox, SandboxError, SandboxProvider, SandboxSpec};
 use crate::jobs::Jobs;
 use crate::task::id::SandboxId;
@@ -50,6 +51,8 @@ pub struct LocalConfig {
     pub cgroup_root: PathBuf,
     /// How the work tree's growth is limited.
     pub disk: DiskLimit,
+    /// What commands may reach at all.
+    pub egress: EgressConfig,
 }
 
 /// How the growth of a work tree is limited.
@@ -74,6 +77,7 @@ impl LocalConfig {
             first_host_id: 200_000,
             cgroup_root: "/sys/fs/cgroup".into(),
             disk: DiskLimit::default(),
+            egress: EgressConfig::default(),
         }
     }
 }
@@ -104,6 +108,7 @@ impl LocalProvider {
             cgroups: Cgroups::find(&config.cgroup_root),
             tools: Tools::find(config.home.as_deref(), &config.extra_paths),
             supervisor: config.supervisor,
+            egress: EgressPolicy::new(config.egress),
             jobs: jobs.clone(),
             live: Arc::default(),
             templates: (config.disk == DiskLimit::Image).then(|| Templates::new(&config.state_folder)),
