@@ -1,4 +1,4 @@
-//! Messages of the supervisor protocol, version 1.
+//! Messages of the supervisor protocol, version 2.
 //!
 //! Control messages are JSON payloads, one type a kind; output is raw bytes. The supervisor speaks
 //! first (`Hello`), the server answers (`Attach`) with its lease epoch; the supervisor obeys the highest
@@ -10,14 +10,35 @@
 //! attaches, since bytes under way may be lost then. The report of an ended exec is kept until the
 //! server sends `Forget`, so a server that attaches anew gets it again. A server that enters a running
 //! supervisor sends `Attach` unasked; every `Attach` but the first is answered by a new `Hello`.
+//!
+//! The tunnel is the way of commands to the server's proxy. It is shut until the server asks for it (`TUNNEL`), and
+//! shut again by every `Attach`. Then each connection to a listener on loopback is a stream whose number
+//! the supervisor chose, from `FIRST_TUNNEL_STREAM` on and never again. Each side may send `TUNNEL_WINDOW_BYTES`
+//! on it, and more as the other has taken it. A stream is over when both sides have sent their end, or one of them
+//! a reset; frames of a stream that is over are dropped.
 
 use serde::{Deserialize, Serialize};
 
 /// Version of this protocol; both ends must agree.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Bytes of `Streamed` output that may be under way without new credit.
 pub const INITIAL_CREDIT_BYTES: u64 = 1 << 20;
+
+/// First number of a stream of the tunnel; those of execs and requests are lower.
+pub const FIRST_TUNNEL_STREAM: u32 = 1 << 31;
+
+/// Streams of the tunnel at once.
+pub const MAX_TUNNEL_STREAMS: usize = 64;
+
+/// Bytes that may be under way on a stream of the tunnel, in each direction, without new credit.
+pub const TUNNEL_WINDOW_BYTES: u64 = 64 << 10;
+
+/// `sequence` of an empty frame of tunnel data: nothing follows in this direction.
+pub const TUNNEL_END: u64 = 0;
+
+/// `sequence` of an empty frame of tunnel data: the connection is broken, in both directions.
+pub const TUNNEL_RESET: u64 = 1;
 
 /// Head and tail kept of a captured output, each half of it.
 pub const CAPTURE_BYTES: usize = 30_000;
@@ -47,9 +68,9 @@ pub mod kind {
     pub const FILE_DONE: u8 = 9;
     /// Server: `FileRequest`; `stream` is the new request.
     pub const FILE: u8 = 10;
-    /// Supervisor: bytes from a connection of the tunnel `stream`; empty = end of it.
+    /// Supervisor: bytes from a connection of the tunnel `stream`; empty = its end, see `TUNNEL_END`.
     pub const TUNNEL_DATA_UP: u8 = 11;
-    /// Server: bytes to a connection of the tunnel `stream`; empty = end of it.
+    /// Server: bytes to a connection of the tunnel `stream`; empty = its end, see `TUNNEL_END`.
     pub const TUNNEL_DATA_DOWN: u8 = 12;
     /// Supervisor: a command connected to the proxy; `stream` names the connection.
     pub const TUNNEL_OPEN: u8 = 13;
@@ -69,6 +90,10 @@ pub mod kind {
     pub const PING: u8 = 20;
     /// Supervisor: `FatalError`; the sandbox ends after it.
     pub const FATAL: u8 = 21;
+    /// Supervisor: `TunnelOutcome` of the request `stream`.
+    pub const TUNNEL_DONE: u8 = 23;
+    /// Server: let commands use the tunnel; `stream` is the new request.
+    pub const TUNNEL: u8 = 24;
 }
 
 /// The supervisor's greeting.
@@ -95,8 +120,6 @@ pub struct Attach {
     pub deadline_seconds: u64,
     /// Environment of every command.
     pub environment: Vec<(String, String)>,
-    /// Whether commands may use the tunnel.
-    pub tunnel: bool,
 }
 
 /// Starts a command.
@@ -379,6 +402,9 @@ pub struct ChangesReply {
     /// False only when it is certain that nothing was written.
     pub possible: bool,
 }
+
+/// Port on loopback where the tunnel begins, which commands find in their environment; or why it can't be.
+pub type TunnelOutcome = Result<u16, String>;
 
 /// Why a sandbox ends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

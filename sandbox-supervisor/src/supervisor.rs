@@ -15,6 +15,7 @@ mod outgoing;
 mod search;
 mod survey;
 mod system;
+mod tunnel;
 
 pub use config::SupervisorConfig;
 

@@ -255,7 +255,8 @@ async fn sandbox(
                 .into(),
         );
     };
-    let local = LocalConfig::new(config.data_folder.join("sandboxes"), supervisor);
+    let mut local = LocalConfig::new(config.data_folder.join("sandboxes"), supervisor);
+    local.egress.private_ranges = config.private_ranges.clone();
     let provider = LocalProvider::new(local, jobs.clone()).map_err(|error| error.to_string())?;
     let capabilities = provider.self_test().await.map_err(|error| error.to_string())?;
     Ok((Arc::new(provider), capabilities))
@@ -285,6 +286,7 @@ fn spec_policy(config: &Config, models: &Models) -> SpecPolicy {
             local_roots: roots.collect(),
             ..AddressPolicy::default()
         },
+        hosts: config.allowed_hosts.clone(),
         models: models.names(),
         // A Task's recording can always be replayed; whose it is is checked when the Task is accepted.
         open_providers: models.providers().into_iter().chain(["replay".to_owned()]).collect(),
@@ -317,7 +319,6 @@ fn orchestrator_config(config: &Config) -> OrchestratorConfig {
         command_timeout: config.command_timeout,
         verification_timeout: config.verification_timeout,
         sandbox_limits: config.sandbox_limits,
-        allowed_hosts: config.allowed_hosts.clone(),
         ..OrchestratorConfig::default()
     }
 }

@@ -9,10 +9,13 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::sandbox::SandboxLimits;
+use crate::sandbox::egress::address::AddressRange;
 use crate::secret::Secret;
 use crate::task::budget::{Limits, MIN_DURATION};
+use crate::task::host::rules::HostRules;
 use crate::task::spec::PublicationMode;
 
+mod network;
 pub mod settings;
 
 use settings::Values;
@@ -46,8 +49,10 @@ pub struct Config {
     pub image: String,
     /// Image patterns that a Task may ask for.
     pub allowed_images: Vec<String>,
-    /// Host patterns that a Task may ask for.
-    pub allowed_hosts: Vec<String>,
+    /// Hosts that a Task may ask for.
+    pub allowed_hosts: HostRules,
+    /// Addresses that allowed hosts may have although they are not public.
+    pub private_ranges: Vec<AddressRange>,
     /// More protected paths.
     pub protected_paths: Vec<String>,
     /// Default model.
@@ -191,6 +196,8 @@ impl Reader<'_> {
         let sandbox_limits = self.sandbox_limits();
         let limits = self.limits();
         let local_roots = self.local_roots();
+        let allowed_hosts = self.allowed_hosts();
+        let private_ranges = self.private_ranges();
         let max_running = self.number("MAX_CONCURRENT_JOBS", 1..=1000);
         let rate_limit_requests = self.number("RATE_LIMIT_REQUESTS", 1..=1_000_000);
         let command_timeout = self.number("SANDBOX_TIMEOUT", 1..=3600);
@@ -218,7 +225,8 @@ impl Reader<'_> {
             sandbox_limits: sandbox_limits?,
             image: text("BACKSPACE_IMAGE").unwrap_or_default(),
             allowed_images: self.values.list("BACKSPACE_ALLOWED_IMAGES"),
-            allowed_hosts: self.values.list("BACKSPACE_ALLOWED_HOSTS"),
+            allowed_hosts,
+            private_ranges,
             protected_paths: self.values.list("BACKSPACE_PROTECTED_PATHS"),
             model: text("BACKSPACE_MODEL"),
             models_file: self.path("BACKSPACE_MODELS_FILE"),

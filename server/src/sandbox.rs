@@ -14,8 +14,10 @@ use tokio::sync::mpsc;
 pub use sandbox_supervisor::protocol::{FileError, FileReply, FileRequest};
 
 use crate::task::event::OutputStream;
+use crate::task::host::rules::HostRules;
 use crate::task::id::{Epoch, SandboxId};
 
+pub mod egress;
 pub mod local;
 pub mod supervised;
 
@@ -38,8 +40,6 @@ pub struct SandboxSpec {
     pub image: Option<String>,
     /// Environment of every command, beside the fixed one. Never a secret.
     pub environment: Vec<(String, String)>,
-    /// Host patterns that commands may reach through the tunnel; none when empty.
-    pub allowed_hosts: Vec<String>,
     /// Objects of the repository's mirror, shown read-only at `OBJECTS`.
     pub objects: Option<PathBuf>,
     /// A cached checkout of the base commit to lie under the work tree.
@@ -289,6 +289,10 @@ pub trait Sandbox: Send + Sync + 'static {
 
     /// Tells whether the work tree may have changed since the last call.
     async fn changes(&self) -> Result<Changes, SandboxError>;
+
+    /// Lets commands reach these hosts and no others, from their next connection on; none at first. Commands
+    /// that start later find the proxy in their environment.
+    async fn allow_hosts(&self, rules: HostRules) -> Result<(), SandboxError>;
 
     /// Returns the network refusals since the last call.
     fn take_denials(&self) -> Vec<Denial>;

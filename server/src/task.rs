@@ -1,7 +1,7 @@
 //! The domain: what a Task is, what may happen to it and what it leaves behind.
 //!
 //! Pure: no tokio, no tonic, no I/O. Everything else may import it; it imports nothing of the
-//! server. The grammars of addresses and branch names live here too, because a `TaskSpec` that
+//! server. The grammars of addresses, branch names and hosts live here too, because a `TaskSpec` that
 //! exists is valid.
 
 pub mod address;
@@ -9,6 +9,7 @@ pub mod branch;
 pub mod budget;
 pub mod event;
 pub mod failure;
+pub mod host;
 pub mod id;
 pub mod record;
 pub mod result;

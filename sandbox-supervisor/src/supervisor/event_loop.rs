@@ -6,7 +6,9 @@ use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
 use crate::frame::{Decoder, Frame};
-use crate::protocol::{Attach, ChangesReply, ExecDone, ExecRequest, FileRequest, Hello, Output, VERSION, kind};
+use crate::protocol::{
+    Attach, ChangesReply, ExecDone, ExecRequest, FIRST_TUNNEL_STREAM, FileRequest, Hello, Output, VERSION, kind,
+};
 use crate::supervisor::SupervisorConfig;
 use crate::supervisor::capture::Capture;
 use crate::supervisor::child::{self, Command};
@@ -16,6 +18,7 @@ use crate::supervisor::files::FileJob;
 use crate::supervisor::outgoing::Outgoing;
 use crate::supervisor::survey::{Fingerprint, Survey};
 use crate::supervisor::system;
+use crate::supervisor::tunnel::Tunnel;
 
 /// Bytes read at once.
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -40,6 +43,7 @@ pub(super) struct EventLoop {
     /// Reports that the server has not taken, by stream.
     done: BTreeMap<u32, ExecDone>,
     jobs: VecDeque<FileJob>,
+    tunnel: Tunnel,
     /// Whether anything that may write has begun since the work tree was last looked at.
     changed: bool,
     survey: Option<Survey>,
@@ -76,6 +80,7 @@ impl EventLoop {
             execs: BTreeMap::new(),
             done: BTreeMap::new(),
             jobs: VecDeque::new(),
+            tunnel: Tunnel::default(),
             changed: true,
             survey: None,
             fingerprint: None,
@@ -101,6 +106,7 @@ impl EventLoop {
             self.advance_execs(&mut buffer);
             self.advance_jobs();
             self.advance_survey();
+            self.tunnel.advance(&mut buffer, &mut self.outgoing);
             self.reap_orphans();
             if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
                 self.over = true;
@@ -143,6 +149,7 @@ impl EventLoop {
                 .iter()
                 .map(|survey| entry(survey.descriptor(), libc::POLLIN)),
         );
+        self.tunnel.add_entries(&mut entries, &self.outgoing);
         if !self.outgoing.is_empty() {
             entries.push(entry(self.outgoing.descriptor(), libc::POLLOUT));
         }
@@ -209,6 +216,12 @@ impl EventLoop {
             }
             kind::FORGET => drop(self.done.remove(&frame.stream)),
             kind::FILE => self.start_file(&frame),
+            kind::CREDIT if frame.stream >= FIRST_TUNNEL_STREAM => self.tunnel.add_credit(frame.stream, frame.sequence),
+            kind::TUNNEL_DATA_DOWN => self.tunnel.take(frame, &mut self.outgoing),
+            kind::TUNNEL => {
+                let outcome = self.tunnel.open();
+                self.outgoing.push_message(kind::TUNNEL_DONE, frame.stream, &outcome);
+            }
             kind::CREDIT => {
                 if let Some(exec) = self.execs.get_mut(&frame.stream) {
                     exec.add_credit(frame.sequence);
@@ -237,6 +250,8 @@ impl EventLoop {
             .map(|_| Instant::now() + Duration::from_secs(attach.deadline_seconds.min(1 << 31)));
         self.environment = self.config.environment.clone();
         self.environment.extend(attach.environment);
+        // A server asks for it anew; what another one's connections were is nothing to this one.
+        self.tunnel = Tunnel::default();
         self.greet();
         for (stream, done) in &self.done {
             self.outgoing.push_message(kind::EXEC_DONE, *stream, done);
@@ -265,6 +280,7 @@ impl EventLoop {
             return Err(format!("{MAX_JOBS} commands are running already"));
         }
         let mut environment = self.environment.clone();
+        environment.extend(self.tunnel.environment());
         environment.extend(request.environment);
         let nested = self.config.nested_pid_namespace;
         let folder = self.config.work_tree.join(&request.folder);

@@ -96,6 +96,20 @@ pub(super) fn read_from_start(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Resu
     check(count as libc::c_long).map(|count| count as usize)
 }
 
+/// Breaks a connection so that its other end sees that it broke, whoever else holds the descriptor.
+pub(super) fn abort_connection(fd: BorrowedFd<'_>) {
+    // SAFETY: an all-zero address is valid, and its family AF_UNSPEC.
+    let nowhere: libc::sockaddr = unsafe { std::mem::zeroed() };
+    // SAFETY: the kernel reads at most the address's own size. A failure means that it is broken already.
+    let _ = unsafe {
+        libc::connect(
+            fd.as_raw_fd(),
+            &raw const nowhere,
+            size_of_val(&nowhere) as libc::socklen_t,
+        )
+    };
+}
+
 /// Waits for events; `timeout_ms` below zero waits for ever.
 pub(super) fn poll(entries: &mut [libc::pollfd], timeout_ms: c_int) -> io::Result<()> {
     // SAFETY: pointer and length are those of the slice.

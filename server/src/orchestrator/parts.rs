@@ -36,8 +36,6 @@ pub struct OrchestratorConfig {
     pub lease_time: Duration,
     /// Limits of each sandbox.
     pub sandbox_limits: SandboxLimits,
-    /// Host patterns that a Task may ask for; `*` allows all.
-    pub allowed_hosts: Vec<String>,
 }
 
 impl OrchestratorConfig {
@@ -61,7 +59,6 @@ impl Default for OrchestratorConfig {
             verification_rounds: 3,
             lease_time: Duration::from_secs(30),
             sandbox_limits: SandboxLimits::default(),
-            allowed_hosts: Vec::new(),
         }
     }
 }

@@ -106,20 +106,12 @@ async fn restore(log: &RunLog, workspace: &Workspace, checkpoint: &Checkpoint) -
 
 fn sandbox_spec(parts: &Parts, log: &RunLog, id: SandboxId, mirror: &Mirror) -> SandboxSpec {
     let spec = log.record().spec;
-    let allowed = |host: &String| {
-        parts
-            .config
-            .allowed_hosts
-            .iter()
-            .any(|rule| rule == "*" || rule == host)
-    };
     SandboxSpec {
         id,
         epoch: log.lease().epoch,
         limits: parts.config.sandbox_limits,
         image: spec.environment.image,
         environment: Vec::new(),
-        allowed_hosts: spec.environment.allowed_hosts.into_iter().filter(allowed).collect(),
         objects: Some(mirror.objects.clone()),
         checkout: None,
         deadline: spec.limits.max_duration + SANDBOX_SLACK,

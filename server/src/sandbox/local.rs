@@ -10,6 +10,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 
+use super::egress::{EgressConfig, EgressPolicy};
 use super::{Capabilities, Sandbox, SandboxError, SandboxProvider, SandboxSpec};
 use crate::jobs::Jobs;
 use crate::task::id::SandboxId;
@@ -54,6 +55,8 @@ pub struct LocalConfig {
     pub disk: DiskLimit,
     /// Most bytes of checkouts that are kept to lie under work trees; 0 keeps none. 8 GiB.
     pub checkout_bytes: u64,
+    /// What commands may reach at all.
+    pub egress: EgressConfig,
 }
 
 /// How the growth of a work tree is limited.
@@ -79,6 +82,7 @@ impl LocalConfig {
             cgroup_root: "/sys/fs/cgroup".into(),
             disk: DiskLimit::default(),
             checkout_bytes: 8 << 30,
+            egress: EgressConfig::default(),
         }
     }
 }
@@ -110,6 +114,7 @@ impl LocalProvider {
             cgroups: Cgroups::find(&config.cgroup_root),
             tools: Tools::find(config.home.as_deref(), &config.extra_paths),
             supervisor: config.supervisor,
+            egress: EgressPolicy::new(config.egress),
             jobs: jobs.clone(),
             live: Arc::default(),
             templates: (config.disk == DiskLimit::Image).then(|| Templates::new(&config.state_folder)),

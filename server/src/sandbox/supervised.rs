@@ -8,23 +8,26 @@ mod call;
 mod calls;
 mod connection;
 mod handshake;
+mod tunnel;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use sandbox_supervisor::protocol::{ChangesReply, FileOutcome, kind};
+use sandbox_supervisor::protocol::{ChangesReply, FileOutcome, TunnelOutcome, kind};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio_util::sync::DropGuard;
 
 use self::connection::{Connection, Ended};
+use super::egress::{Egress, EgressPolicy};
 use super::{
     Changes, Denial, ExecReport, ExecSpec, FileError, FileReply, FileRequest, OutputChunk, Sandbox, SandboxError,
     SandboxSpec,
 };
 use crate::jobs::Jobs;
+use crate::task::host::rules::HostRules;
 use crate::task::id::{Epoch, SandboxId};
 
 /// How long a file operation may take; the supervisor gives up before.
@@ -66,21 +69,21 @@ pub struct Session {
     pub deadline: Duration,
     /// Environment of every command.
     pub environment: Vec<(String, String)>,
-    /// Hosts that the tunnel leads to.
-    pub allowed_hosts: Vec<String>,
+    /// What may be reached through the tunnel at all.
+    pub egress: Arc<EgressPolicy>,
     /// State of the supervisor.
     pub entry: Entry,
 }
 
 impl Session {
     /// Takes what the greeting needs from a spec.
-    pub fn new(spec: &SandboxSpec, entry: Entry) -> Self {
+    pub fn new(spec: &SandboxSpec, entry: Entry, egress: Arc<EgressPolicy>) -> Self {
         Self {
             id: spec.id,
             epoch: spec.epoch,
             deadline: spec.deadline,
             environment: spec.environment.clone(),
-            allowed_hosts: spec.allowed_hosts.clone(),
+            egress,
             entry,
         }
     }
@@ -92,7 +95,6 @@ pub struct SupervisedSandbox {
     layers: Vec<String>,
     connection: Arc<Connection>,
     lifecycle: Arc<dyn Lifecycle>,
-    denials: Mutex<Vec<Denial>>,
     _streams: DropGuard,
 }
 
@@ -107,7 +109,8 @@ impl SupervisedSandbox {
         lifecycle: Arc<dyn Lifecycle>,
     ) -> Result<Arc<Self>, SandboxError> {
         let greeted = handshake::greet(&session, &mut reader, &mut writer).await?;
-        let (connection, queue) = Connection::new(session.epoch);
+        let egress = Egress::new(Arc::clone(&session.egress));
+        let (connection, queue) = Connection::new(session.epoch, egress, jobs.clone());
         let stop = connection.stop_token();
         jobs.spawn("sandbox writer", Arc::clone(&connection).write_frames(writer, queue));
         jobs.spawn("sandbox reader", {
@@ -124,7 +127,6 @@ impl SupervisedSandbox {
             layers: greeted.layers,
             connection,
             lifecycle,
-            denials: Mutex::default(),
             _streams: stop.drop_guard(),
         }))
     }
@@ -188,8 +190,22 @@ impl Sandbox for SupervisedSandbox {
         })
     }
 
+    async fn allow_hosts(&self, rules: HostRules) -> Result<(), SandboxError> {
+        let is_needed = !rules.is_empty();
+        self.connection.egress().allow(rules);
+        if !is_needed {
+            return Ok(());
+        }
+        // Before the question: a command may be faster than the answer.
+        self.connection.tunnels().open();
+        let outcome: TunnelOutcome = call::ask(&self.connection, kind::TUNNEL, Vec::new(), ANSWER_DEADLINE).await?;
+        outcome.map(|_| ()).map_err(|message| SandboxError::Internal {
+            message: format!("the sandbox has no way to its proxy: {message}"),
+        })
+    }
+
     fn take_denials(&self) -> Vec<Denial> {
-        std::mem::take(&mut *self.denials.lock().unwrap_or_else(PoisonError::into_inner))
+        self.connection.egress().take_denials()
     }
 
     async fn detach(&self) {

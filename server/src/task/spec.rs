@@ -1,8 +1,8 @@
 //! What a caller asks for, after validation: a value of these types needs no further check.
 //!
 //! `TaskSpec::parse` collects every violation instead of stopping at the first, because a caller
-//! fixes a request in one go. Addresses and branch names have grammars of their own
-//! (`address`, `branch`).
+//! fixes a request in one go. Addresses, branch names and hosts have grammars of their own
+//! (`address`, `branch`, `host`).
 
 use std::time::Duration;
 
@@ -11,7 +11,10 @@ use serde::{Deserialize, Serialize};
 use crate::task::address::{AddressPolicy, RepositoryAddress};
 use crate::task::branch::BranchName;
 use crate::task::budget::{Limits, MIN_DURATION};
+use crate::task::host::rules::HostRules;
 use crate::task::id::ObjectId;
+
+mod hosts;
 
 /// Longest instruction or message, in bytes of UTF-8.
 pub const MAX_INSTRUCTION_BYTES: usize = 32 * 1024;
@@ -137,7 +140,7 @@ pub struct TaskSpecDraft {
     pub reviewers: Vec<String>,
     /// Assignees of the pull request.
     pub assignees: Vec<String>,
-    /// The sandbox asked for; taken as it is, policy is applied when the sandbox is made.
+    /// The sandbox asked for.
     pub environment: Environment,
     /// Commands that prove the change.
     pub verification_commands: Vec<String>,
@@ -177,6 +180,8 @@ pub struct LimitsDraft {
 pub struct SpecPolicy {
     /// Repositories.
     pub addresses: AddressPolicy,
+    /// Hosts that commands may reach at most.
+    pub hosts: HostRules,
     /// Models, as `{provider}/{model}`; a provider takes any model name when it is in `open_providers`.
     pub models: Vec<String>,
     /// Providers that are configured; `{provider}` alone means its default model.
@@ -229,11 +234,7 @@ impl TaskSpec {
             &draft.environment.setup_commands,
             MAX_COMMAND_BYTES,
         );
-        faults.list(
-            "spec.environment.allowed_hosts",
-            &draft.environment.allowed_hosts,
-            MAX_NAME_BYTES,
-        );
+        faults.hosts(&draft.environment.allowed_hosts, &policy.hosts);
         faults.list("spec.publication.labels", &draft.labels, MAX_NAME_BYTES);
         faults.list("spec.publication.reviewers", &draft.reviewers, MAX_NAME_BYTES);
         faults.list("spec.publication.assignees", &draft.assignees, MAX_NAME_BYTES);

@@ -137,7 +137,6 @@ impl Fixture {
             limits: SandboxLimits::default(),
             image: None,
             environment: Vec::new(),
-            allowed_hosts: Vec::new(),
             objects: None,
             checkout: None,
             deadline: Duration::from_secs(120),

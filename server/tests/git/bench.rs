@@ -62,7 +62,6 @@ impl Bench {
             limits: SandboxLimits::default(),
             image: None,
             environment: Vec::new(),
-            allowed_hosts: Vec::new(),
             objects: Some(self.mirror.objects.clone()),
             checkout: None,
             deadline: 10 * MINUTE,

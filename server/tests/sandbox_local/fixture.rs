@@ -85,7 +85,6 @@ pub fn spec() -> SandboxSpec {
         limits: SandboxLimits::default(),
         image: None,
         environment: Vec::new(),
-        allowed_hosts: Vec::new(),
         objects: None,
         checkout: None,
         deadline: MINUTE,

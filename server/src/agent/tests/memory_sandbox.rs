@@ -14,6 +14,7 @@ use crate::sandbox::{
     Changes, Denial, ExecReport, ExecSpec, FileError, FileReply, FileRequest, OutputChunk, Sandbox, SandboxError, Spill,
 };
 use crate::task::event::OutputStream;
+use crate::task::host::rules::HostRules;
 use crate::task::id::SandboxId;
 
 /// Files in memory, and a few commands: `print X`, `fail`, `long`, `hang`, `slow`, `lose`.
@@ -171,6 +172,10 @@ impl Sandbox for MemorySandbox {
 
     async fn changes(&self) -> Result<Changes, SandboxError> {
         Ok(Changes::None)
+    }
+
+    async fn allow_hosts(&self, _rules: HostRules) -> Result<(), SandboxError> {
+        Ok(())
     }
 
     fn take_denials(&self) -> Vec<Denial> {

@@ -13,6 +13,7 @@ use crate::orchestrator::{SandboxBackendInfo, ServerInfo};
 use crate::task::budget::{Limits, Usage};
 use crate::task::event::*;
 use crate::task::failure::{Failure, Reason};
+use crate::task::host::rules::HostRules;
 use crate::task::id::{ArtifactId, CallId, ObjectId, PrincipalId, Sequence, TaskId, Timestamp};
 use crate::task::record::{Base, TaskRecord};
 use crate::task::result::*;
@@ -91,6 +92,7 @@ fn record(ending: Ending) -> TaskRecord {
     }
     let policy = SpecPolicy {
         models: vec!["scripted/demo".into()],
+        hosts: HostRules::parse(&["h"]).unwrap(),
         ..SpecPolicy::default()
     };
     let spec = TaskSpec::parse(draft, &policy).unwrap();

@@ -195,6 +195,7 @@ fn mode_to_proto(mode: PublicationMode) -> v1::publication::Mode {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::task::host::rules::HostRules;
 
     fn full() -> v1::TaskSpec {
         v1::TaskSpec {
@@ -231,6 +232,7 @@ mod tests {
     fn policy() -> SpecPolicy {
         SpecPolicy {
             models: vec!["scripted/demo".into(), "scripted/other".into()],
+            hosts: HostRules::parse(&["@cargo"]).unwrap(),
             ..SpecPolicy::default()
         }
     }

@@ -163,7 +163,14 @@ pub const SETTINGS: &[Setting] = &[
         "allowed-hosts",
         Kind::List,
         "",
-        "host patterns that tasks may ask to reach from commands; none when empty",
+        "hosts that tasks may ask to reach from commands, as names, patterns or groups such as @npm; none when empty (see docs/security.md)",
+    ),
+    setting(
+        "BACKSPACE_PRIVATE_RANGES",
+        "private-ranges",
+        Kind::List,
+        "",
+        "ranges such as 10.1.0.0/16 in which allowed hosts may have their addresses although they are not public; none when empty",
     ),
     setting(
         "BACKSPACE_PROTECTED_PATHS",

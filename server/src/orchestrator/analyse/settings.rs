@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use crate::task::budget::{Limits, MIN_DURATION};
+use crate::task::host::{HostError, rules};
 
 /// Name of the file, at the root of the repository.
 pub const FILE_NAME: &str = ".backspace.toml";
@@ -159,10 +160,10 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    fn list(
+    fn list<M: Into<String>>(
         &self,
         entries: Vec<Spanned<String>>,
-        wrong: impl Fn(&str) -> Option<&'static str>,
+        wrong: impl Fn(&str) -> Option<M>,
     ) -> Result<Vec<String>, SettingsError> {
         if let Some(extra) = entries.get(MAX_ENTRIES) {
             return Err(fault(
@@ -222,16 +223,11 @@ fn command_fault(command: &str) -> Option<&'static str> {
     is_wrong.then_some("a command is one line of text, at most 4096 bytes long and not empty")
 }
 
-fn host_fault(host: &str) -> Option<&'static str> {
-    let name = host.strip_prefix("*.").unwrap_or(host);
-    let is_label = |label: &str| {
-        !label.is_empty()
-            && label
-                .chars()
-                .all(|character| character.is_ascii_alphanumeric() || character == '-')
-    };
-    let is_name = name.len() <= 253 && name.contains('.') && name.split('.').all(is_label);
-    (!is_name).then_some("a host is a name like registry.npmjs.org or *.example.com, without scheme, port or path")
+/// Every host is nothing that a repository may ask for.
+fn host_fault(host: &str) -> Option<String> {
+    let is_any = host == "*" || host.starts_with("*:");
+    let fault = rules::entry_fault(host).or_else(|| is_any.then_some(HostError::Grammar));
+    fault.map(|fault| fault.to_string())
 }
 
 fn image_fault(image: &str) -> Option<&'static str> {

@@ -15,6 +15,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio_util::sync::CancellationToken;
 
+use super::super::egress::EgressPolicy;
 use super::super::supervised::{Entry, Lifecycle, Session, SupervisedSandbox};
 use super::super::{Sandbox, SandboxError, SandboxLimits, SandboxSpec};
 use super::cgroups::{Cgroups, SandboxCgroups};
@@ -55,6 +56,7 @@ pub(super) struct Maker {
     pub(super) checkouts: Checkouts,
     /// Where each sandbox gets an image of its own.
     pub(super) templates: Option<Templates>,
+    pub(super) egress: Arc<EgressPolicy>,
     pub(super) jobs: Jobs,
     pub(super) live: Arc<Mutex<HashSet<SandboxId>>>,
 }
@@ -234,8 +236,14 @@ impl Maker {
         let (child, input, output, stderr) = self.spawn(&plan).await?;
         *life.process.lock().await = Some(child);
         let lifecycle: Arc<dyn Lifecycle> = Arc::<Life>::clone(life);
-        let entered =
-            SupervisedSandbox::enter(&self.jobs, Session::new(spec, Entry::Fresh), output, input, lifecycle).await;
+        let entered = SupervisedSandbox::enter(
+            &self.jobs,
+            Session::new(spec, Entry::Fresh, Arc::clone(&self.egress)),
+            output,
+            input,
+            lifecycle,
+        )
+        .await;
         match entered {
             Ok(sandbox) => {
                 self.watch_deadline(life, spec.deadline);

@@ -42,7 +42,6 @@ pub(super) async fn run(maker: &Maker) -> Result<Capabilities, SandboxError> {
         limits: SandboxLimits::default(),
         image: None,
         environment: Vec::new(),
-        allowed_hosts: Vec::new(),
         objects: None,
         checkout: None,
         deadline: DEADLINE,

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use sandbox_supervisor::frame::Frame;
-use sandbox_supervisor::protocol::{ExecDone, FatalError, Hello, INITIAL_CREDIT_BYTES, kind};
+use sandbox_supervisor::protocol::{ExecDone, FIRST_TUNNEL_STREAM, FatalError, Hello, INITIAL_CREDIT_BYTES, kind};
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, oneshot};
 
@@ -85,8 +85,9 @@ impl Calls {
         if let Some(ended) = &self.ended {
             return Err(ended.clone());
         }
-        // Zero is the connection itself; four billion calls in one sandbox do not happen.
-        self.last_stream = self.last_stream.wrapping_add(1).max(1);
+        // Zero is the connection itself; two billion calls in one sandbox do not happen.
+        self.last_stream = (self.last_stream + 1) % FIRST_TUNNEL_STREAM;
+        self.last_stream = self.last_stream.max(1);
         self.open.insert(self.last_stream, call);
         Ok(self.last_stream)
     }
@@ -124,7 +125,7 @@ impl Calls {
             kind::STDOUT => self.output(frame, OutputStream::Stdout)?,
             kind::STDERR => self.output(frame, OutputStream::Stderr)?,
             kind::EXEC_DONE => return self.exec_done(frame),
-            kind::FILE_DONE | kind::CHANGES_DONE => self.request_done(frame)?,
+            kind::FILE_DONE | kind::CHANGES_DONE | kind::TUNNEL_DONE => self.request_done(frame)?,
             kind::HELLO => {
                 let hello: Hello = parse(&frame)?;
                 if hello.epoch > self.epoch.0 {
@@ -135,7 +136,7 @@ impl Calls {
                 let fatal: FatalError = parse(&frame)?;
                 return Err(Ended::Lost(fatal.message));
             }
-            // Tunnel frames come with the tunnel; the rest is from a newer or a hostile supervisor.
+            // From a newer or a hostile supervisor.
             _ => {}
         }
         Ok(None)

@@ -1,19 +1,23 @@
 //! The live connection: one job that reads, one that writes, and the table of calls between them.
 //!
 //! Outgoing frames are in one queue so that a kill never overtakes the start it belongs to. The queue is
-//! unbounded by count and bounded by bytes: requests wait for room, and what is sent without asking
-//! (kill, forget, credit) is a few bytes for each call. The first end wins and fails every call at once.
+//! unbounded by count and bounded by bytes: requests wait for room, what is sent without asking
+//! (kill, forget, credit) is a few bytes for each call, and data of the tunnel is bounded by its windows. The first end wins and fails every call at once.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sandbox_supervisor::frame::{self, Decoder};
+use sandbox_supervisor::frame::{self, Decoder, Frame};
+use sandbox_supervisor::protocol::kind;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::calls::{Calls, Reaction};
+use super::tunnel::{TunnelStream, Tunnels};
+use crate::jobs::Jobs;
 use crate::sandbox::SandboxError;
+use crate::sandbox::egress::Egress;
 use crate::task::id::Epoch;
 
 /// Bytes of requests that may wait to be written.
@@ -66,16 +70,22 @@ pub(super) struct Outgoing {
 /// One connection to a supervisor.
 pub(super) struct Connection {
     calls: Mutex<Calls>,
+    tunnels: Mutex<Tunnels>,
+    egress: Arc<Egress>,
+    jobs: Jobs,
     queue: UnboundedSender<Outgoing>,
     room: Arc<Semaphore>,
     stop: CancellationToken,
 }
 
 impl Connection {
-    pub(super) fn new(epoch: Epoch) -> (Arc<Self>, UnboundedReceiver<Outgoing>) {
+    pub(super) fn new(epoch: Epoch, egress: Arc<Egress>, jobs: Jobs) -> (Arc<Self>, UnboundedReceiver<Outgoing>) {
         let (queue, outgoing) = unbounded_channel();
         let connection = Self {
             calls: Mutex::new(Calls::new(epoch)),
+            tunnels: Mutex::default(),
+            egress,
+            jobs,
             queue,
             room: Arc::new(Semaphore::new(ROOM_BYTES)),
             stop: CancellationToken::new(),
@@ -89,6 +99,14 @@ impl Connection {
 
     pub(super) fn calls(&self) -> MutexGuard<'_, Calls> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn tunnels(&self) -> MutexGuard<'_, Tunnels> {
+        self.tunnels.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn egress(&self) -> &Egress {
+        &self.egress
     }
 
     /// Ends the connection for this reason unless it has ended, fails all calls, and returns the error of
@@ -124,6 +142,13 @@ impl Connection {
         self.queue(bytes, None);
     }
 
+    /// Queues data that has credit, and so is bounded.
+    pub(super) fn send_data(&self, kind: u8, stream: u32, payload: &[u8]) {
+        let mut bytes = Vec::with_capacity(frame::HEADER_BYTES + payload.len());
+        frame::encode(kind, stream, 0, payload, &mut bytes);
+        self.queue(bytes, None);
+    }
+
     fn queue(&self, bytes: Vec<u8>, room: Option<OwnedSemaphorePermit>) {
         // An error means that the writer has ended, and then so has the connection.
         let _ended = self.queue.send(Outgoing { bytes, _room: room });
@@ -154,7 +179,11 @@ impl Connection {
     }
 
     /// Reads frames until the connection ends; returns true when the other end broke the protocol.
-    pub(super) async fn read_frames(&self, mut reader: impl AsyncRead + Unpin, mut decoder: Decoder) -> bool {
+    pub(super) async fn read_frames(
+        self: &Arc<Self>,
+        mut reader: impl AsyncRead + Unpin,
+        mut decoder: Decoder,
+    ) -> bool {
         let mut buffer = vec![0; READ_BYTES];
         let reason = loop {
             if let Err(reason) = self.take_frames(&mut decoder) {
@@ -175,15 +204,35 @@ impl Connection {
         broken
     }
 
-    fn take_frames(&self, decoder: &mut Decoder) -> Result<(), Ended> {
+    fn take_frames(self: &Arc<Self>, decoder: &mut Decoder) -> Result<(), Ended> {
         while let Some(frame) = decoder.next_frame() {
-            if let Some(Reaction::Forget(stream)) = self.calls().take(frame)? {
-                self.signal(sandbox_supervisor::protocol::kind::FORGET, stream, 0);
+            match frame.kind {
+                kind::TUNNEL_OPEN | kind::TUNNEL_DATA_UP | kind::TUNNEL_CREDIT => self.take_tunnel_frame(&frame)?,
+                _ => {
+                    if let Some(Reaction::Forget(stream)) = self.calls().take(frame)? {
+                        self.signal(kind::FORGET, stream, 0);
+                    }
+                }
             }
         }
         if decoder.skipped_bytes() > MAX_SKIPPED_BYTES || decoder.is_hopeless() {
             return Err(Ended::Protocol("it sends garbage".into()));
         }
+        Ok(())
+    }
+
+    /// A stream that begins gets a job of its own, which ends with the connection.
+    fn take_tunnel_frame(self: &Arc<Self>, frame: &Frame) -> Result<(), Ended> {
+        let Some(begun) = self.tunnels().take(frame)? else {
+            return Ok(());
+        };
+        let (connection, stream) = (Arc::clone(self), TunnelStream::new(Arc::clone(self), begun));
+        self.jobs.spawn("sandbox tunnel", async move {
+            tokio::select! {
+                () = connection.stop.cancelled() => {}
+                () = connection.egress.serve(stream) => {}
+            }
+        });
         Ok(())
     }
 }

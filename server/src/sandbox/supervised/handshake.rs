@@ -109,7 +109,6 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Greeting<'_, R, W> {
             epoch: self.session.epoch.0,
             deadline_seconds: self.session.deadline.as_secs().max(1),
             environment: self.session.environment.clone(),
-            tunnel: !self.session.allowed_hosts.is_empty(),
         };
         let payload = encode(&attach)?;
         if payload.len() > frame::MAX_PAYLOAD_BYTES {

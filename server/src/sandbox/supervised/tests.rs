@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, ReadHalf, WriteHalf};
 
 use super::*;
+use crate::sandbox::egress::EgressConfig;
 use crate::sandbox::{OutputMode, Spill};
 use crate::task::event::OutputStream;
 
@@ -32,6 +33,9 @@ impl Lifecycle for CountingLifecycle {
         Ok(())
     }
 }
+
+#[path = "tests/tunnel.rs"]
+mod tunnel_tests;
 
 /// The supervisor's end of the stream.
 struct Peer {
@@ -120,7 +124,10 @@ fn session(entry: Entry) -> Session {
         epoch: Epoch(3),
         deadline: Duration::from_secs(3600),
         environment: vec![("A".into(), "b".into())],
-        allowed_hosts: Vec::new(),
+        egress: EgressPolicy::new(EgressConfig {
+            private_ranges: vec!["127.0.0.1/32".parse().unwrap()],
+            ..EgressConfig::default()
+        }),
         entry,
     }
 }
@@ -138,7 +145,6 @@ async fn entered() -> (Arc<SupervisedSandbox>, Peer, Arc<CountingLifecycle>) {
                 epoch: 3,
                 deadline_seconds: 3600,
                 environment: vec![("A".into(), "b".into())],
-                tunnel: false,
             };
             assert_eq!(attach, expected);
         },
@@ -446,7 +452,8 @@ proptest! {
     fn bytes_of_a_hostile_supervisor_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..2000)) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let (connection, _queue) = Connection::new(Epoch(1));
+            let egress = Egress::new(EgressPolicy::new(EgressConfig::default()));
+            let (connection, _queue) = Connection::new(Epoch(1), egress, Jobs::new());
             let mut decoder = Decoder::default();
             decoder.extend(&bytes);
             connection.read_frames(&bytes[..], decoder).await;
@@ -456,7 +463,7 @@ proptest! {
 
 fn frame_payload() -> impl Strategy<Value = Vec<u8>> {
     let whole = serde_json::to_vec(&done()).unwrap();
-    let hello = br#"{"version":1,"epoch":0,"execs":[],"layers":[]}"#.to_vec();
+    let hello = br#"{"version":2,"epoch":0,"execs":[],"layers":[]}"#.to_vec();
     prop_oneof![
         proptest::collection::vec(any::<u8>(), 0..50),
         Just(whole),
