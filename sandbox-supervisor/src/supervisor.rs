@@ -13,6 +13,9 @@ mod exec;
 mod files;
 mod outgoing;
 mod search;
+mod seccomp;
+mod shepherd;
+mod spill;
 mod system;
 
 pub use config::SupervisorConfig;
