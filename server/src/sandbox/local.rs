@@ -15,7 +15,7 @@ use crate::jobs::Jobs;
 use crate::task::id::SandboxId;
 
 use self::cgroups::Cgroups;
-use self::disk::Templates;
+use self::disk::Disk;
 use self::folder::Folders;
 use self::host_ids::HostIds;
 use self::running::Maker;
@@ -55,11 +55,12 @@ pub struct LocalConfig {
 /// How the growth of a work tree is limited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DiskLimit {
-    /// Only single files are: the default, because it costs nothing and needs no right.
+    /// `Image` where the self-test can make one, `Files` otherwise, which the capabilities then say.
     #[default]
+    Automatic,
+    /// Only single files are; costs nothing and needs no right.
     Files,
-    /// Each sandbox has a file system in an image of that size. Needs root, loop devices and `mkfs.ext4`, and
-    /// makes each sandbox some ten milliseconds later.
+    /// Each sandbox has a file system in an image of that size. Needs root, loop devices and `mkfs.ext4`.
     Image,
 }
 
@@ -106,7 +107,7 @@ impl LocalProvider {
             supervisor: config.supervisor,
             jobs: jobs.clone(),
             live: Arc::default(),
-            templates: (config.disk == DiskLimit::Image).then(|| Templates::new(&config.state_folder)),
+            disk: Disk::find(config.disk, &config.state_folder, host_ids.are_mapped()),
             folders,
             host_ids,
         };
