@@ -68,6 +68,30 @@ async fn the_self_test_holds_in_an_image() {
     assert_eq!(local.leftovers(), Vec::<String>::new());
 }
 
+#[tokio::test]
+async fn the_limit_is_chosen_by_what_the_machine_can_do_and_is_told() {
+    let local = Local::new();
+    let mut config = config(local.state.path());
+    config.disk = DiskLimit::Automatic;
+    let provider = LocalProvider::new(config, Jobs::new()).unwrap();
+    let found = provider.self_test().await.unwrap();
+    let is_hard = found.enforced.iter().any(|name| name == "disk");
+    let reason = found.not_enforced.iter().find(|line| line.starts_with("no disk limit"));
+    assert_ne!(is_hard, reason.is_some(), "{found:?}");
+    if !is_root() {
+        assert!(
+            reason.unwrap().ends_with("because only root can mount an image"),
+            "{reason:?}"
+        );
+    }
+    let sandbox = provider.create(small_disk()).await.unwrap();
+    let much = "for n in 1 2 3; do head -c 30000000 /dev/zero > $n || exit 1; done";
+    let (status, text) = outcome(sandbox.as_ref(), much).await;
+    assert_eq!(status == Some(0), !is_hard, "{text}");
+    sandbox.destroy().await.unwrap();
+    assert_eq!(local.leftovers(), Vec::<String>::new());
+}
+
 fn in_use(folder: &Path) -> bool {
     let folder = fs::canonicalize(folder.parent().unwrap())
         .unwrap()

@@ -20,7 +20,7 @@ use super::super::supervised::{Entry, Lifecycle, Session, SupervisedSandbox};
 use super::super::{Sandbox, SandboxError, SandboxLimits, SandboxSpec};
 use super::cgroups::{Cgroups, SandboxCgroups};
 use super::checkouts::Checkouts;
-use super::disk::Templates;
+use super::disk::Disk;
 use super::fault::{self, StderrTail};
 use super::folder::{Folder, Folders, Storage};
 use super::host_ids::{HostIdPair, HostIds};
@@ -54,9 +54,8 @@ pub(super) struct Maker {
     pub(super) cgroups: Cgroups,
     pub(super) tools: Tools,
     pub(super) checkouts: Checkouts,
-    /// Where each sandbox gets an image of its own.
-    pub(super) templates: Option<Templates>,
     pub(super) egress: Arc<EgressPolicy>,
+    pub(super) disk: Disk,
     pub(super) jobs: Jobs,
     pub(super) live: Arc<Mutex<HashSet<SandboxId>>>,
 }
@@ -76,7 +75,7 @@ impl Maker {
     ) -> Result<Arc<SupervisedSandbox>, SandboxError> {
         let host_ids = self.host_ids.take()?;
         let folder = self.folders.of(spec.id);
-        let storage = self.templates.as_ref().map_or(Storage::Folders, |_| Storage::Image);
+        let storage = self.disk.templates().map_or(Storage::Folders, |_| Storage::Image);
         let made = folder.make(host_ids.command_id(), spec.checkout.as_deref(), storage);
         if let Err(error) = made {
             // A folder that was there before is another sandbox's, and not removed.
@@ -210,9 +209,9 @@ impl Maker {
         life: &Arc<Life>,
         probe: Probe,
     ) -> Result<Arc<SupervisedSandbox>, SandboxError> {
-        if let Some(templates) = &self.templates {
+        if let Some(templates) = self.disk.templates() {
             let image = life.folder.image_place();
-            templates.make(spec.limits.disk_bytes, &image).await?;
+            templates.make(spec.limits.disk_bytes, &image, &self.jobs).await?;
             let owned = life.folder.own_image(life.command_id);
             owned.map_err(|error| SandboxError::Unavailable {
                 message: format!("give {} its owner: {error}", image.display()),
