@@ -253,8 +253,14 @@ pub trait SandboxProvider: Send + Sync + 'static {
         None
     }
 
-    /// Ends a sandbox whose work tree is a fresh checkout of that many bytes, and keeps the tree under a key, to lie
-    /// under those of later sandboxes. `None`, and the sandbox lives on, where the backend keeps none.
+    /// Makes a sandbox whose work tree can be kept; `None` where the backend keeps none. Its disk limit may be a
+    /// softer one, so it is for git's own checkout alone, whose size is known before.
+    async fn create_for_checkout(&self, _spec: SandboxSpec) -> Result<Option<Arc<dyn Sandbox>>, SandboxError> {
+        Ok(None)
+    }
+
+    /// Ends a sandbox of `create_for_checkout` whose work tree is a fresh checkout of that many bytes, and keeps the
+    /// tree under a key, to lie under those of later sandboxes. `None`, and the sandbox lives on, when it can't.
     async fn keep_checkout(
         &self,
         _sandbox: &Arc<dyn Sandbox>,

@@ -14,6 +14,7 @@ use crate::orchestrator::run::Halt;
 use crate::orchestrator::workspace::Workspace;
 use crate::sandbox::{Sandbox, SandboxError, SandboxSpec};
 use crate::task::branch::BranchName;
+use crate::task::id::Timestamp;
 
 /// Files and folders from which on a checkout is kept.
 const LEAST_ENTRIES: u64 = 1_500;
@@ -32,28 +33,47 @@ pub(super) async fn furnish(
     {
         return Ok(furnished);
     }
-    let sandbox = parts.sandboxes.create(spec.clone()).await?;
+    if mirror.entries >= LEAST_ENTRIES
+        && keep(parts, spec.clone(), mirror, quarantine, branch, &key).await?
+        && let Some(furnished) = over_checkout(parts, &spec, quarantine, &key).await?
+    {
+        return Ok(furnished);
+    }
+    anew(parts, spec, quarantine, branch).await
+}
+
+/// Checks out in a sandbox of its own and keeps the tree; false where that can't be done.
+async fn keep(
+    parts: &Parts,
+    spec: SandboxSpec,
+    mirror: &Mirror,
+    quarantine: &Quarantine,
+    branch: &BranchName,
+    key: &str,
+) -> Result<bool, Halt> {
+    let unfit = format!("unfit checkout:1:{key}");
+    if parts.store.recall(&unfit).await?.is_some() {
+        return Ok(false);
+    }
+    let Some(sandbox) = parts.sandboxes.create_for_checkout(spec).await? else {
+        return Ok(false);
+    };
     let filled = async {
         let workspace = Workspace::materialize(Arc::clone(&sandbox), quarantine.clone(), branch).await?;
         // What attributes changed on the way is known of this checkout alone.
-        if mirror.entries < LEAST_ENTRIES || workspace.has_phantoms() {
-            return Ok(Some(workspace));
+        if workspace.has_phantoms() {
+            parts.store.remember(&unfit, "attributes", Timestamp::now()).await?;
+            return Ok(false);
         }
         workspace.settle().await?;
-        let kept = parts.sandboxes.keep_checkout(&sandbox, &key, mirror.bytes).await?;
-        Ok::<_, Halt>(kept.is_none().then_some(workspace))
+        let kept = parts.sandboxes.keep_checkout(&sandbox, key, mirror.bytes).await?;
+        Ok::<_, Halt>(kept.is_some())
     };
-    match filled.await {
-        Ok(Some(workspace)) => Ok((sandbox, workspace)),
-        Ok(None) => match over_checkout(parts, &spec, quarantine, &key).await? {
-            Some(furnished) => Ok(furnished),
-            None => anew(parts, spec, quarantine, branch).await,
-        },
-        Err(halt) => {
-            destroy(sandbox.as_ref()).await;
-            Err(halt)
-        }
+    let kept = filled.await;
+    if !matches!(kept, Ok(true)) {
+        destroy(sandbox.as_ref()).await;
     }
+    kept
 }
 
 /// Makes a sandbox over the checkout that is kept under a key; none when there is none, or it can't be used.

@@ -18,7 +18,7 @@ use crate::task::id::SandboxId;
 use self::cgroups::Cgroups;
 use self::checkouts::Checkouts;
 use self::disk::Disk;
-use self::folder::Folders;
+use self::folder::{Folders, Storage};
 use self::host_ids::HostIds;
 use self::running::Maker;
 use self::tools::Tools;
@@ -163,7 +163,10 @@ impl SandboxProvider for LocalProvider {
     async fn create(&self, spec: SandboxSpec) -> Result<Arc<dyn Sandbox>, SandboxError> {
         let maker = Arc::clone(&self.maker);
         let has_checkout = spec.checkout.is_some();
-        let made = self.make(async move { maker.create(spec).await.map(Some) }).await;
+        let storage = self.maker.storage();
+        let made = self
+            .make(async move { maker.create(spec, storage).await.map(Some) })
+            .await;
         if let Err(error) = &made
             && has_checkout
         {
@@ -184,13 +187,23 @@ impl SandboxProvider for LocalProvider {
         self.maker.checkouts.find(key)
     }
 
+    async fn create_for_checkout(&self, spec: SandboxSpec) -> Result<Option<Arc<dyn Sandbox>>, SandboxError> {
+        if !self.maker.checkouts.are_usable() {
+            return Ok(None);
+        }
+        let maker = Arc::clone(&self.maker);
+        // A work tree in an image can't be moved out of it.
+        self.make(async move { maker.create(spec, Storage::Folders).await.map(Some) })
+            .await
+    }
+
     async fn keep_checkout(
         &self,
         sandbox: &Arc<dyn Sandbox>,
         key: &str,
         bytes: u64,
     ) -> Result<Option<PathBuf>, SandboxError> {
-        if !self.maker.checkouts.are_usable() {
+        if !self.maker.checkouts.are_usable() || self.maker.has_image(sandbox.id()) {
             return Ok(None);
         }
         let (maker, sandbox, key) = (Arc::clone(&self.maker), Arc::clone(sandbox), key.to_owned());

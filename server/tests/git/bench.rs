@@ -91,8 +91,18 @@ impl Bench {
         files.iter().map(|file| file.display_path()).collect()
     }
 
+    /// Makes a sandbox whose work tree can be kept.
+    pub(crate) async fn keepable_workspace(&self) -> (Arc<dyn Sandbox>, Workspace) {
+        let sandbox = self.provider.create_for_checkout(self.spec()).await.unwrap().unwrap();
+        self.workspace_in(sandbox).await
+    }
+
     pub(crate) async fn workspace(&self) -> (Arc<dyn Sandbox>, Workspace) {
         let sandbox = self.sandbox().await;
+        self.workspace_in(sandbox).await
+    }
+
+    async fn workspace_in(&self, sandbox: Arc<dyn Sandbox>) -> (Arc<dyn Sandbox>, Workspace) {
         let workspace = Workspace::materialize(Arc::clone(&sandbox), self.quarantine.clone(), &main_branch()).await;
         (sandbox, workspace.unwrap())
     }

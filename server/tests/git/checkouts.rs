@@ -14,7 +14,7 @@ async fn git_finds_a_kept_checkout_clean_without_reading_its_files() {
         .map(|(path, content)| (path.as_str(), content.as_slice()))
         .collect();
     let bench = Bench::new(&files).await;
-    let (sandbox, workspace) = bench.workspace().await;
+    let (sandbox, workspace) = bench.keepable_workspace().await;
     workspace.settle().await.unwrap();
     let kept = bench.provider.keep_checkout(&sandbox, "key", 1).await.unwrap();
 

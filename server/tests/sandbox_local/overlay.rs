@@ -68,7 +68,7 @@ async fn a_checkout_that_is_not_there_is_an_error_and_leaves_nothing() {
 async fn a_work_tree_is_kept_for_later_sandboxes_and_none_sees_what_another_wrote() {
     let local = Local::new();
     assert_eq!(local.provider.checkout("key").await, None);
-    let sandbox = local.sandbox().await;
+    let sandbox = local.provider.create_for_checkout(spec()).await.unwrap().unwrap();
     output(
         sandbox.as_ref(),
         "echo old > file; mkdir folder; echo old > folder/file",

@@ -62,20 +62,30 @@ pub(super) struct Maker {
 
 impl Maker {
     /// Makes a sandbox; removes what it made when that fails.
-    pub(super) async fn create(&self, spec: SandboxSpec) -> Result<Arc<dyn Sandbox>, SandboxError> {
-        let sandbox: Arc<dyn Sandbox> = self.create_with(spec, Probe::Absent).await?;
+    pub(super) async fn create(&self, spec: SandboxSpec, storage: Storage) -> Result<Arc<dyn Sandbox>, SandboxError> {
+        let sandbox: Arc<dyn Sandbox> = self.create_with(spec, storage, Probe::Absent).await?;
         Ok(sandbox)
+    }
+
+    /// Returns whether a sandbox's folders are in an image, out of which they can't be moved.
+    pub(super) fn has_image(&self, id: SandboxId) -> bool {
+        self.folders.of(id).image().is_some()
+    }
+
+    /// Returns where the folders of a sandbox for a Task are.
+    pub(super) fn storage(&self) -> Storage {
+        self.disk.templates().map_or(Storage::Folders, |_| Storage::Image)
     }
 
     /// Makes a sandbox with or without the program of the self-test in it.
     pub(super) async fn create_with(
         &self,
         spec: SandboxSpec,
+        storage: Storage,
         probe: Probe,
     ) -> Result<Arc<SupervisedSandbox>, SandboxError> {
         let host_ids = self.host_ids.take()?;
         let folder = self.folders.of(spec.id);
-        let storage = self.disk.templates().map_or(Storage::Folders, |_| Storage::Image);
         let made = folder.make(host_ids.command_id(), spec.checkout.as_deref(), storage);
         if let Err(error) = made {
             // A folder that was there before is another sandbox's, and not removed.
@@ -87,7 +97,7 @@ impl Maker {
             });
         }
         let life = self.life(spec.id, folder, host_ids);
-        match self.store_and_start(&spec, &life, probe).await {
+        match self.store_and_start(&spec, &life, storage, probe).await {
             Ok(sandbox) => Ok(sandbox),
             Err(error) => {
                 life.destroy().await?;
@@ -207,9 +217,12 @@ impl Maker {
         &self,
         spec: &SandboxSpec,
         life: &Arc<Life>,
+        storage: Storage,
         probe: Probe,
     ) -> Result<Arc<SupervisedSandbox>, SandboxError> {
-        if let Some(templates) = self.disk.templates() {
+        if storage == Storage::Image
+            && let Some(templates) = self.disk.templates()
+        {
             let image = life.folder.image_place();
             templates.make(spec.limits.disk_bytes, &image, &self.jobs).await?;
             let owned = life.folder.own_image(life.command_id);

@@ -53,7 +53,7 @@ async fn try_once(maker: &Maker) -> Result<Capabilities, SandboxError> {
         checkout: None,
         deadline: DEADLINE,
     };
-    let sandbox = maker.create_with(spec, Probe::Shown).await?;
+    let sandbox = maker.create_with(spec, maker.storage(), Probe::Shown).await?;
     let probed = probe(sandbox.as_ref(), &host).await;
     let layers = sandbox.layers().to_vec();
     let destroyed = sandbox.destroy().await;
