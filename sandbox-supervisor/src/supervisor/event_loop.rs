@@ -7,9 +7,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::frame::{Decoder, Frame};
-use crate::protocol::{
-    Attach, ChangesReply, ExecDone, ExecRequest, FIRST_TUNNEL_STREAM, FileRequest, Hello, Output, VERSION, kind,
-};
+use crate::protocol::{Attach, ExecDone, ExecRequest, FIRST_TUNNEL_STREAM, FileRequest, Hello, Output, VERSION, kind};
 use crate::supervisor::SupervisorConfig;
 use crate::supervisor::capture::Capture;
 use crate::supervisor::child::{self, Command};
@@ -18,7 +16,7 @@ use crate::supervisor::exec::{Exec, ExecOptions};
 use crate::supervisor::files::FileJob;
 use crate::supervisor::outgoing::Outgoing;
 use crate::supervisor::spill::Spills;
-use crate::supervisor::survey::{Fingerprint, Survey};
+use crate::supervisor::survey::{ChangeWatch, Survey};
 use crate::supervisor::system;
 use crate::supervisor::tunnel::Tunnel;
 
@@ -47,10 +45,7 @@ pub(super) struct EventLoop {
     done: BTreeMap<u32, ExecDone>,
     jobs: VecDeque<FileJob>,
     tunnel: Tunnel,
-    /// Whether anything that may write has begun since the work tree was last looked at.
-    changed: bool,
-    survey: Option<Survey>,
-    fingerprint: Option<Fingerprint>,
+    changes: ChangeWatch,
     deadline: Option<Instant>,
     over: bool,
 }
@@ -83,9 +78,7 @@ impl EventLoop {
             done: BTreeMap::new(),
             jobs: VecDeque::new(),
             tunnel: Tunnel::default(),
-            changed: true,
-            survey: None,
-            fingerprint: None,
+            changes: ChangeWatch::new(),
             deadline,
             over: false,
             config,
@@ -147,8 +140,9 @@ impl EventLoop {
         }
         entries.extend(self.jobs.iter().map(|job| entry(job.descriptor(), libc::POLLIN)));
         entries.extend(
-            self.survey
-                .iter()
+            self.changes
+                .survey()
+                .into_iter()
                 .map(|survey| entry(survey.descriptor(), libc::POLLIN)),
         );
         self.tunnel.add_entries(&mut entries, &self.outgoing);
@@ -160,7 +154,7 @@ impl EventLoop {
             .values()
             .filter_map(Exec::wake_at)
             .chain(self.jobs.iter().map(FileJob::deadline))
-            .chain(self.survey.iter().map(Survey::deadline));
+            .chain(self.changes.survey().into_iter().map(Survey::deadline));
         let timeout_ms = wakes.chain(self.deadline).min().map_or(-1, |at| {
             let left = at.saturating_duration_since(Instant::now());
             i32::try_from(left.as_millis()).unwrap_or(i32::MAX).saturating_add(1)
@@ -296,7 +290,7 @@ impl EventLoop {
             nested,
         };
         let started = child::start(&command, &self.confinement).map_err(|error| error.to_string())?;
-        self.changed = true;
+        self.changes.note();
         let options = ExecOptions {
             stream,
             capture: (request.output != Output::Streamed).then(|| Capture::new(&self.spills, stream)),
@@ -338,7 +332,9 @@ impl EventLoop {
                 if self.jobs.len() >= MAX_JOBS {
                     return Err(format!("{MAX_JOBS} file operations are running already"));
                 }
-                self.changed |= request.writes();
+                if request.writes() {
+                    self.changes.note();
+                }
                 FileJob::start(stream, request, &self.config.work_tree, &self.confinement)
                     .map_err(|error| error.to_string())
             });
@@ -360,42 +356,23 @@ impl EventLoop {
         }
     }
 
-    /// Answers at once when nothing could have written; else looks at the work tree.
     fn look_for_changes(&mut self, stream: u32) {
         let running = !self.execs.is_empty() || self.jobs.iter().any(FileJob::writes);
-        if !self.changed && !running && self.survey.is_none() {
-            return self.tell_changes(stream, false);
-        }
-        if self.survey.is_some() {
-            return self.tell_changes(stream, true);
-        }
-        match Survey::start(stream, running, &self.config.work_tree, &self.confinement) {
-            Ok(survey) => {
-                self.survey = Some(survey);
-                self.changed = running;
-            }
-            Err(_) => self.tell_changes(stream, true),
+        let (work_tree, confinement) = (&self.config.work_tree, &self.confinement);
+        if let Some(reply) = self.changes.ask(stream, running, work_tree, confinement) {
+            self.outgoing.push_message(kind::CHANGES_DONE, stream, &reply);
         }
     }
 
     fn advance_survey(&mut self) {
-        let Some(survey) = &mut self.survey else { return };
-        let Some(found) = survey.advance() else { return };
-        let (stream, disturbed) = (survey.stream, survey.disturbed);
-        self.survey = None;
-        let possible = disturbed || found.is_none() || found != self.fingerprint;
-        self.fingerprint = found;
-        self.tell_changes(stream, possible);
-    }
-
-    fn tell_changes(&mut self, stream: u32, possible: bool) {
-        self.outgoing
-            .push_message(kind::CHANGES_DONE, stream, &ChangesReply { possible });
+        if let Some((stream, reply)) = self.changes.advance() {
+            self.outgoing.push_message(kind::CHANGES_DONE, stream, &reply);
+        }
     }
 
     /// PID 1 inherits what other processes of its namespace leave; commands have inits of their own.
     fn reap_orphans(&self) {
-        if self.execs.is_empty() && self.jobs.is_empty() && self.survey.is_none() {
+        if self.execs.is_empty() && self.jobs.is_empty() && self.changes.survey().is_none() {
             while matches!(system::wait(-1, libc::WNOHANG), Ok((process, _)) if process > 0) {}
         }
     }

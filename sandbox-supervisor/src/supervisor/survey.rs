@@ -14,6 +14,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::protocol::ChangesReply;
 use crate::supervisor::confine::Confinement;
 use crate::supervisor::system::{self, Forked};
 
@@ -25,17 +26,80 @@ const MAX_ENTRIES: u64 = 1_000_000;
 
 /// What a tree looked like: equal values mean an unchanged tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Fingerprint {
+struct Fingerprint {
     entries: u64,
     sum: u64,
+}
+
+/// Knows whether the work tree may have changed since it was asked last.
+pub(super) struct ChangeWatch {
+    /// Whether anything that may write has begun since the work tree was last looked at.
+    began: bool,
+    survey: Option<Survey>,
+    last: Option<Fingerprint>,
+}
+
+impl ChangeWatch {
+    pub(super) fn new() -> Self {
+        Self {
+            began: true,
+            survey: None,
+            last: None,
+        }
+    }
+
+    /// Notes that something begins that may write.
+    pub(super) fn note(&mut self) {
+        self.began = true;
+    }
+
+    /// Answers at once when nothing could have written; else begins to look, and `advance` has the answer.
+    pub(super) fn ask(
+        &mut self,
+        stream: u32,
+        running: bool,
+        work_tree: &Path,
+        confinement: &Confinement,
+    ) -> Option<ChangesReply> {
+        if self.survey.is_some() {
+            return Some(ChangesReply { possible: true });
+        }
+        if !self.began && !running {
+            return Some(ChangesReply { possible: false });
+        }
+        match Survey::start(stream, running, work_tree, confinement) {
+            Ok(survey) => {
+                self.survey = Some(survey);
+                self.began = running;
+                None
+            }
+            Err(_) => Some(ChangesReply { possible: true }),
+        }
+    }
+
+    /// Returns the running survey, to wait for it.
+    pub(super) fn survey(&self) -> Option<&Survey> {
+        self.survey.as_ref()
+    }
+
+    /// Returns the answer of a survey that has ended, with the request that it answers.
+    pub(super) fn advance(&mut self) -> Option<(u32, ChangesReply)> {
+        let survey = self.survey.as_mut()?;
+        let found = survey.advance()?;
+        let possible = survey.disturbed || found.is_none() || found != self.last;
+        let stream = survey.stream;
+        self.survey = None;
+        self.last = found;
+        Some((stream, ChangesReply { possible }))
+    }
 }
 
 /// A running survey.
 pub(super) struct Survey {
     /// The request that it answers.
-    pub(super) stream: u32,
+    stream: u32,
     /// Whether something could write when it began.
-    pub(super) disturbed: bool,
+    disturbed: bool,
     process: libc::pid_t,
     reader: OwnedFd,
     deadline: Instant,
@@ -75,7 +139,7 @@ impl Survey {
     }
 
     /// Returns what was found when it is over: `Some(None)` when it could not be told.
-    pub(super) fn advance(&mut self) -> Option<Option<Fingerprint>> {
+    fn advance(&mut self) -> Option<Option<Fingerprint>> {
         let mut bytes = [0; 16];
         // Less than a pipe's atomic unit: it is there whole or not at all.
         let found = match system::read(self.reader.as_fd(), &mut bytes) {
