@@ -15,6 +15,9 @@ need curl curl
 need python3 python3
 need node nodejs
 python3 -c 'import ensurepip, venv' 2>/dev/null || packages="$packages python3-venv"
+python3 -m pip --version >/dev/null 2>&1 || packages="$packages python3-pip"
+need npm npm
+need unzip unzip
 [ -e /usr/lib/git-core/git-http-backend ] || packages="$packages git"
 if [ -n "$packages" ]; then
     apt-get update -qq
@@ -24,3 +27,4 @@ fi
 go_tool() { command -v "$1" >/dev/null 2>&1 || go install "$2"; }
 go_tool buf github.com/bufbuild/buf/cmd/buf@v1.75.0
 go_tool grpcurl github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4
+sh tests/real_projects/fetch.sh "${BACKSPACE_CI_CACHE:-$HOME/.cache/backspace-ci}/packages"
