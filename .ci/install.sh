@@ -13,6 +13,11 @@ need setpriv util-linux
 need ip iproute2
 need curl curl
 need python3 python3
+need unshare util-linux
+need wget wget
+need nc netcat-openbsd
+need ping iputils-ping
+need ssh openssh-client
 need node nodejs
 python3 -c 'import ensurepip, venv' 2>/dev/null || packages="$packages python3-venv"
 python3 -m pip --version >/dev/null 2>&1 || packages="$packages python3-pip"

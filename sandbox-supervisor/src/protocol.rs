@@ -37,7 +37,8 @@ pub const TUNNEL_WINDOW_BYTES: u64 = 64 << 10;
 /// `sequence` of an empty frame of tunnel data: nothing follows in this direction.
 pub const TUNNEL_END: u64 = 0;
 
-/// `sequence` of an empty frame of tunnel data: the connection is broken, in both directions.
+/// `sequence` of an empty frame of tunnel data: the connection is broken, in both directions. Behind the sender's
+/// own end it only says that nothing more is taken: what was sent before the end still arrives.
 pub const TUNNEL_RESET: u64 = 1;
 
 /// Head and tail kept of a captured output, each half of it.

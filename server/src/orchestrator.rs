@@ -35,6 +35,7 @@ mod recording;
 mod run;
 mod run_log;
 mod scheduler;
+mod stated;
 mod text_log;
 mod verify;
 mod work;

@@ -28,6 +28,8 @@ mod logs;
 mod messages;
 #[path = "end_to_end/moved.rs"]
 mod moved;
+#[path = "end_to_end/network.rs"]
+mod network;
 #[path = "end_to_end/publication.rs"]
 mod publication;
 #[path = "end_to_end/recording.rs"]

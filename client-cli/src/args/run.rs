@@ -69,7 +69,7 @@ pub(crate) struct RunArgs {
     /// A command to run once before the agent starts; may be repeated.
     #[arg(long, value_name = "COMMAND", help_heading = "Checks and sandbox")]
     pub(crate) setup: Vec<String>,
-    /// A host that commands may reach; may be repeated. None without it.
+    /// A host that commands may reach; may be repeated. Without it, those that the repository asks for; `none` for none.
     #[arg(long, value_name = "PATTERN", help_heading = "Checks and sandbox")]
     pub(crate) allow_host: Vec<String>,
     /// The container image, for a sandbox that uses one.

@@ -14,6 +14,7 @@ use crate::supervisor::child::{self, Command};
 use crate::supervisor::confine::Confinement;
 use crate::supervisor::exec::{Exec, ExecOptions};
 use crate::supervisor::files::FileJob;
+use crate::supervisor::memory::count_kills;
 use crate::supervisor::outgoing::Outgoing;
 use crate::supervisor::spill::Spills;
 use crate::supervisor::survey::{ChangeWatch, Survey};
@@ -307,9 +308,7 @@ impl EventLoop {
         let memory_events = &self.config.memory_events;
         let mut finished = Vec::new();
         for (stream, exec) in &mut self.execs {
-            if let Some(done) = exec.advance(buffer, &mut self.outgoing, || {
-                count_memory_kills(memory_events.as_ref())
-            }) {
+            if let Some(done) = exec.advance(buffer, &mut self.outgoing, || count_kills(memory_events.as_ref())) {
                 finished.push((*stream, done));
             }
         }
@@ -378,18 +377,6 @@ impl EventLoop {
     }
 
     fn memory_kills(&self) -> u64 {
-        count_memory_kills(self.config.memory_events.as_ref())
+        count_kills(self.config.memory_events.as_ref())
     }
-}
-
-/// Reads `oom_kill N` of `memory.events` (cgroup 2) or `memory.oom_control` (cgroup 1).
-fn count_memory_kills(events: Option<&OwnedFd>) -> u64 {
-    let mut buffer = [0; 512];
-    let count = events
-        .and_then(|events| system::read_from_start(events.as_fd(), &mut buffer).ok())
-        .unwrap_or(0);
-    let text = String::from_utf8_lossy(buffer.get(..count).unwrap_or_default());
-    text.lines()
-        .find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
-        .unwrap_or(0)
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::orchestrator::Parts;
 use crate::orchestrator::run::Halt;
 use crate::orchestrator::run_log::RunLog;
 use crate::orchestrator::verify::{Side, Verification, VerifyError};
 use crate::orchestrator::workbench::Workbench;
+use crate::orchestrator::{Parts, stated};
 use crate::sandbox::ExecSpec;
 use crate::task::event::{CutText, EventPayload};
 use crate::task::id::{CallId, Timestamp};
@@ -56,7 +56,7 @@ pub(super) async fn baseline_evidence(
             .await?;
         return Ok(evidence);
     }
-    let time_left = log.record().spec.limits.max_duration / 4;
+    let time_left = bench.limits.max_duration / 4;
     let evidence = run_baseline(parts, log, bench, round, time_left).await?;
     if let Ok(text) = serde_json::to_string(&evidence) {
         parts.store.remember(&key, &text, Timestamp::now()).await?;
@@ -77,7 +77,7 @@ async fn run_baseline(
         tree: &bench.base.tree,
         round,
         baseline: &[],
-        command_timeout: parts.config.command_timeout.min(parts.config.verification_timeout),
+        command_timeout: stated::verification_timeout(parts, bench),
         time_left,
     };
     let checked = verification

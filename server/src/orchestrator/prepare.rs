@@ -14,7 +14,7 @@ use crate::orchestrator::run_log::RunLog;
 use crate::orchestrator::verify::exec_live;
 use crate::orchestrator::workbench::Workbench;
 use crate::orchestrator::workspace::Workspace;
-use crate::orchestrator::{Parts, analyse, checkout};
+use crate::orchestrator::{Parts, analyse, checkout, stated};
 use crate::sandbox::{ExecSpec, Sandbox, SandboxSpec};
 use crate::task::branch::BranchName;
 use crate::task::failure::{Failure, Reason};
@@ -38,7 +38,8 @@ pub(super) async fn prepare(parts: &Arc<Parts>, log: &RunLog, signals: &StopSign
         .interrupt(enter_sandbox(parts, log, &mirror, &quarantine, &base))
         .await?;
     log.set_sandbox(Some(Arc::clone(&sandbox)));
-    let mut bench = Workbench::new(sandbox, workspace, forge, repository, base);
+    let limits = log.record().spec.limits;
+    let mut bench = Workbench::new(sandbox, workspace, forge, repository, base, limits);
     match signals.interrupt(make_ready(parts, log, &mut bench)).await {
         Ok(()) => Ok(bench),
         Err(halt) => {
@@ -126,8 +127,15 @@ async fn make_ready(parts: &Parts, log: &RunLog, bench: &mut Workbench) -> Resul
         commands => commands,
     };
     bench.analysis = analysis;
-    set_up(parts, log, bench).await?;
-    baseline(parts, log, bench).await
+    stated::apply(parts, log, bench).await?;
+    let ready = async {
+        set_up(parts, log, bench).await?;
+        baseline(parts, log, bench).await
+    };
+    let ready = ready.await;
+    // Also when it failed: what was refused is often why.
+    bench.record_denials(log).await?;
+    ready
 }
 
 /// Analyses the base commit, once for each commit.
@@ -166,7 +174,7 @@ async fn set_up(parts: &Parts, log: &RunLog, bench: &Workbench) -> Result<(), Ha
     for (index, command) in commands.iter().enumerate() {
         log.step(13, &format!("Setting up: {command}")).await?;
         let call_id = CallId::new(format!("setup.{}", index + 1));
-        let spec = ExecSpec::shell(command, parts.config.verification_timeout);
+        let spec = ExecSpec::shell(command, stated::setup_timeout(parts, bench));
         let report = exec_live(bench.sandbox.as_ref(), spec, log, &call_id).await?;
         if report.exit_code != Some(0) {
             let output = parts

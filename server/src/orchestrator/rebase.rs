@@ -67,7 +67,7 @@ pub(super) async fn follow(
         short(&bench.base.commit),
         short(&head)
     );
-    let reason = match reason_to_stay(log, &record).await {
+    let reason = match reason_to_stay(log, &record, bench).await {
         Some(reason) => reason,
         None => {
             log.enter(State::Verifying, 80, &format!("Putting the change on top: {moved}"))
@@ -161,14 +161,14 @@ async fn new_head(
     }))
 }
 
-async fn reason_to_stay(log: &RunLog, record: &TaskRecord) -> Option<String> {
+async fn reason_to_stay(log: &RunLog, record: &TaskRecord, bench: &Workbench) -> Option<String> {
     if record.progress.stopped.is_some() {
         return Some("the work is not finished".into());
     }
     if record.progress.rebases >= MAX_REBASES {
         return Some("it is put on top of others' work once only".into());
     }
-    let left = record.spec.limits.max_duration.saturating_sub(log.elapsed().await);
+    let left = bench.limits.max_duration.saturating_sub(log.elapsed().await);
     let needed = 2 * record.progress.baseline_duration + LEAST_TIME_LEFT;
     (left < needed).then(|| "there was no time left to verify it again".into())
 }

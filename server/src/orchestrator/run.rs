@@ -185,6 +185,9 @@ impl Run {
             match self.attempt(bench).await {
                 Err(Halt::SandboxLost(message)) => {
                     tracing::warn!(cause = message, "the sandbox was lost");
+                    if let Some(bench) = bench.as_ref() {
+                        bench.record_denials(&self.log).await?;
+                    }
                     destroy(bench.take()).await;
                     self.resume(format!("the sandbox was lost: {message}"), |progress| {
                         progress.sandbox = None

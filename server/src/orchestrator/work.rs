@@ -14,6 +14,7 @@ use crate::orchestrator::publish::Change;
 use crate::orchestrator::recording;
 use crate::orchestrator::run::{Halt, StopSignals};
 use crate::orchestrator::run_log::RunLog;
+use crate::orchestrator::stated;
 use crate::orchestrator::verify::{Checked, Side, Verification};
 use crate::orchestrator::workbench::Workbench;
 use crate::store::StoreError;
@@ -50,7 +51,9 @@ pub(super) async fn run_agent(
     }
     let mut agent = make_agent(parts, log, bench).await?;
     let stop = CancellationToken::new();
-    let time_left = agent_budget(&log.record()).time().saturating_sub(log.elapsed().await);
+    let time_left = agent_budget(&log.record(), bench)
+        .time()
+        .saturating_sub(log.elapsed().await);
     let end = {
         let work = agent.run(log, &stop);
         let checkpoints = keep_checkpoints(parts, log, bench);
@@ -142,8 +145,8 @@ fn model_failure(error: &ModelError) -> Failure {
     }
 }
 
-fn agent_budget(record: &TaskRecord) -> AgentBudget {
-    AgentBudget::new(record.spec.limits, record.progress.baseline_duration)
+fn agent_budget(record: &TaskRecord, bench: &Workbench) -> AgentBudget {
+    AgentBudget::new(bench.limits, record.progress.baseline_duration)
 }
 
 async fn make_agent(parts: &Parts, log: &RunLog, bench: &Workbench) -> Result<Agent, Halt> {
@@ -174,7 +177,7 @@ async fn make_agent(parts: &Parts, log: &RunLog, bench: &Workbench) -> Result<Ag
         sandbox: Arc::clone(&bench.sandbox),
         system: prompt::system().to_owned(),
         transcript: Transcript::new(items),
-        budget: agent_budget(&record),
+        budget: agent_budget(&record, bench),
         usage: record.usage,
         elapsed: log.elapsed().await,
         redactor: Arc::clone(&parts.redactor),
@@ -207,7 +210,7 @@ async fn first_message(parts: &Parts, log: &RunLog, bench: &Workbench) -> Result
         repository: format!("{} at {}", bench.repository.address, bench.base.commit),
         layout: bench.analysis.summary.clone(),
         verification_commands: bench.commands.clone(),
-        allowed_hosts: record.spec.environment.allowed_hosts,
+        allowed_hosts: bench.hosts.to_texts(),
         instruction_files: bench.analysis.instruction_files.clone(),
         material,
         continues,
@@ -249,8 +252,7 @@ pub(super) async fn verify(
         .filter(|fact| fact.baseline)
         .cloned()
         .collect();
-    let time_left = record
-        .spec
+    let time_left = bench
         .limits
         .max_duration
         .saturating_sub(log.elapsed().await)
@@ -261,7 +263,7 @@ pub(super) async fn verify(
         tree: &tree,
         round,
         baseline: &baseline,
-        command_timeout: parts.config.command_timeout.min(parts.config.verification_timeout),
+        command_timeout: stated::verification_timeout(parts, bench),
         time_left,
     };
     let checks = async {
@@ -271,6 +273,7 @@ pub(super) async fn verify(
             .map_err(verify_halt)
     };
     let checked = signals.interrupt(checks).await?;
+    bench.record_denials(log).await?;
     let facts = baseline
         .into_iter()
         .chain(checked.iter().map(|checked| checked.evidence.clone()))

@@ -10,8 +10,10 @@ use crate::orchestrator::run::Halt;
 use crate::orchestrator::run_log::RunLog;
 use crate::orchestrator::workspace::{Workspace, WorkspaceError};
 use crate::sandbox::Sandbox;
+use crate::task::budget::Limits;
 use crate::task::event::{CutText, EventPayload};
 use crate::task::failure::{Failure, Reason};
+use crate::task::host::rules::HostRules;
 use crate::task::id::ObjectId;
 use crate::task::record::Base;
 
@@ -28,6 +30,10 @@ pub(super) struct Workbench {
     pub(super) analysis: Arc<Analysis>,
     /// Commands that prove the change.
     pub(super) commands: Vec<String>,
+    /// The Task's limits, as the repository lowers them.
+    pub(super) limits: Limits,
+    /// What commands may reach.
+    pub(super) hosts: HostRules,
     /// One save at a time: the index inside is one file.
     saving: tokio::sync::Mutex<()>,
 }
@@ -39,6 +45,7 @@ impl Workbench {
         forge: Arc<dyn Forge>,
         repository: Repository,
         base: Base,
+        limits: Limits,
     ) -> Self {
         Self {
             sandbox,
@@ -48,6 +55,8 @@ impl Workbench {
             base,
             analysis: Arc::default(),
             commands: Vec::new(),
+            limits,
+            hosts: HostRules::default(),
             saving: tokio::sync::Mutex::default(),
         }
     }
@@ -56,6 +65,12 @@ impl Workbench {
     ///
     /// While checks run the last save is the change: what they write is no part of it.
     pub(super) async fn save(&self, parts: &Parts, log: &RunLog) -> Result<ObjectId, Halt> {
+        let tree = self.save_tree(parts, log).await?;
+        self.record_denials(log).await?;
+        Ok(tree)
+    }
+
+    async fn save_tree(&self, parts: &Parts, log: &RunLog) -> Result<ObjectId, Halt> {
         let _one = self.saving.lock().await;
         let progress = log.record().progress;
         let last = progress.checkpoint;
@@ -90,7 +105,6 @@ impl Workbench {
         let tree = checkpoint.tree.clone();
         log.write(events, |progress| progress.checkpoint = Some(checkpoint))
             .await?;
-        self.record_denials(log).await?;
         Ok(tree)
     }
 

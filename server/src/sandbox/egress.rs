@@ -31,6 +31,9 @@ const MAX_ADDRESSES: usize = 4;
 /// Look-ups of all sandboxes at once; each holds a thread of the runtime while the resolver waits.
 const MAX_LOOKUPS: usize = 16;
 
+/// Look-ups of one sandbox at once, so that it can't keep the others from theirs.
+const MAX_OWN_LOOKUPS: usize = 4;
+
 /// What holds for every sandbox of this server.
 #[derive(Clone, Debug, Default)]
 pub struct EgressConfig {
@@ -128,6 +131,7 @@ pub struct Egress {
     rules: Mutex<Arc<HostRules>>,
     denials: Mutex<Denials>,
     bytes: AtomicU64,
+    lookups: Semaphore,
 }
 
 impl Egress {
@@ -138,6 +142,7 @@ impl Egress {
             rules: Mutex::default(),
             denials: Mutex::default(),
             bytes: AtomicU64::new(0),
+            lookups: Semaphore::new(MAX_OWN_LOOKUPS),
         })
     }
 
@@ -156,12 +161,12 @@ impl Egress {
             subject: destination.to_string(),
             message: message.to_owned(),
         };
-        tracing::info!(
-            subject = denial.subject,
-            message,
-            "a connection out of a sandbox was refused"
-        );
-        self.denials.lock().unwrap_or_else(PoisonError::into_inner).add(denial);
+        let subject = denial.subject.clone();
+        let is_new = self.denials.lock().unwrap_or_else(PoisonError::into_inner).add(denial);
+        // A command may try again and again; the log has each once, as the events do.
+        if is_new {
+            tracing::info!(subject, message, "a connection out of a sandbox was refused");
+        }
     }
 
     fn limits(&self) -> EgressLimits {
@@ -205,10 +210,11 @@ impl Egress {
         if !rules.allows(destination) {
             return Err(Refusal::Denied(format!("is not an allowed host; allowed: {rules}")));
         }
-        let (inside, outside): (Vec<_>, Vec<_>) = self
-            .policy
-            .resolve(destination)
-            .await?
+        let addresses = {
+            let _turn = self.lookups.acquire().await;
+            self.policy.resolve(destination).await?
+        };
+        let (inside, outside): (Vec<_>, Vec<_>) = addresses
             .into_iter()
             .partition(|address| self.policy.may_be_reached(address.ip()));
         match outside.first() {

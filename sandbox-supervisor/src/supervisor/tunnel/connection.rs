@@ -78,6 +78,11 @@ impl Connection {
                 self.receives = false;
                 return Fate::Lives;
             }
+            if !self.receives {
+                // The command gets what waits for it, and then the end.
+                self.sends = false;
+                return Fate::Lives;
+            }
             system::abort_connection(self.socket.as_fd());
             return Fate::Over;
         }

@@ -202,6 +202,22 @@ fn a_reset_reaches_the_other_side() {
 }
 
 #[test]
+fn a_reset_behind_the_end_takes_nothing_away() {
+    let mut fixture = Fixture::new();
+    let mut client = fixture.connect();
+    let stream = fixture.until(kind::TUNNEL_OPEN).stream;
+    fixture.send(stream, 0, &vec![1; WINDOW]);
+    fixture.send(stream, TUNNEL_END, b"");
+    fixture.send(stream, TUNNEL_RESET, b"");
+    client.write_all(b"nobody wants it").unwrap();
+    fixture.turn();
+    let mut got = Vec::new();
+    client.read_to_end(&mut got).unwrap();
+    assert_eq!(got.len(), WINDOW);
+    assert!(fixture.tunnel.entrance.as_ref().unwrap().connections.is_empty());
+}
+
+#[test]
 fn connections_beyond_the_most_wait() {
     let mut fixture = Fixture::new();
     let clients: Vec<_> = (0..MAX_TUNNEL_STREAMS + 3).map(|_| fixture.connect()).collect();

@@ -18,8 +18,8 @@ pub(super) struct Denials {
 }
 
 impl Denials {
-    /// Keeps a refusal unless it is known. After too many different ones only that is told.
-    pub(super) fn add(&mut self, mut denial: Denial) {
+    /// Keeps a refusal and returns true, unless it is known. After too many different ones only that is told.
+    pub(super) fn add(&mut self, mut denial: Denial) -> bool {
         if denial.message.len() > MAX_MESSAGE_BYTES {
             let end = (0..=MAX_MESSAGE_BYTES)
                 .rev()
@@ -33,9 +33,11 @@ impl Denials {
                 message: format!("more than {MAX_DENIALS} different connections were refused; the rest is not listed"),
             };
         }
-        if self.told.insert((denial.subject.clone(), denial.message.clone())) {
+        let is_new = self.told.insert((denial.subject.clone(), denial.message.clone()));
+        if is_new {
             self.new.push(denial);
         }
+        is_new
     }
 
     /// Returns what came since the last call.
@@ -58,9 +60,9 @@ mod tests {
     #[test]
     fn each_refusal_is_told_once() {
         let mut denials = Denials::default();
-        denials.add(denial("a.org:443"));
-        denials.add(denial("b.org:443"));
-        denials.add(denial("a.org:443"));
+        assert!(denials.add(denial("a.org:443")));
+        assert!(denials.add(denial("b.org:443")));
+        assert!(!denials.add(denial("a.org:443")));
         assert_eq!(denials.take(), [denial("a.org:443"), denial("b.org:443")]);
         denials.add(denial("a.org:443"));
         assert_eq!(denials.take(), []);
