@@ -7,7 +7,7 @@ PROFILE_FOLDER = $(if $(filter release,$(PROFILE)),release,debug)
 TARGET_FOLDER ?= $(or $(CARGO_TARGET_DIR),target)
 HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 
-.PHONY: help toolchain build supervisor demo test fuzz bench fmt lint doc clean-demo
+.PHONY: help toolchain build supervisor demo test fuzz bench eval fmt lint doc clean-demo
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -36,6 +36,12 @@ fuzz: ## Run the fuzz targets, FUZZ_SECONDS each; FUZZ_TARGETS names some of the
 bench: ## Measure what the harness costs on top of the commands it runs.
 	@$(MAKE) --no-print-directory build PROFILE=release
 	@sh bench/run.sh "$(TARGET_FOLDER)/release"
+
+MODEL ?= scripted
+eval: ## Measure a model on small coding exercises: make eval MODEL=provider/model EVAL_FLAGS=…
+	@$(MAKE) --no-print-directory build
+	$(CARGO) build --locked --profile $(PROFILE) -p backspace-eval
+	@"$(TARGET_FOLDER)/$(PROFILE_FOLDER)/backspace-eval" run --model "$(MODEL)" $(EVAL_FLAGS)
 
 fmt: ## Format.
 	$(CARGO) fmt --all

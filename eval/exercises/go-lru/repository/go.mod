@@ -1,0 +1,3 @@
+module example.test/lru
+
+go 1.19

@@ -1,0 +1,2 @@
+. "$CHECK/checks.sh"
+node_tests 1 hidden.test.js

@@ -1,0 +1,2 @@
+. "$CHECK/checks.sh"
+python_tests 1 hidden_sizes
