@@ -14,10 +14,11 @@ COPY proto proto
 COPY server/Cargo.toml server/
 COPY client-cli/Cargo.toml client-cli/
 COPY sandbox-supervisor/Cargo.toml sandbox-supervisor/
-RUN for crate in . server client-cli sandbox-supervisor; do \
+COPY eval/Cargo.toml eval/
+RUN for crate in . server client-cli sandbox-supervisor eval; do \
         mkdir -p "$crate/src" && echo >"$crate/src/lib.rs" && echo 'fn main() {}' >"$crate/src/main.rs"; \
     done \
-    && rm src/main.rs client-cli/src/lib.rs \
+    && rm src/main.rs client-cli/src/lib.rs eval/src/lib.rs \
     && cargo build --locked --release -p backspace-server -p backspace-cli
 COPY . .
 # Newer than what the empty sources made.
