@@ -16,6 +16,10 @@ pub const HEADER_BYTES: usize = 32;
 /// Longest payload; a longer claim is garbage.
 pub const MAX_PAYLOAD_BYTES: usize = 1 << 20;
 
+/// So many zeros end whatever frame the other end was cut off in: a header that arrived whole promises a payload
+/// that is waited for. Sent before the first frame by who comes to a stream that was in use.
+pub const RESYNC_BYTES: usize = HEADER_BYTES + MAX_PAYLOAD_BYTES;
+
 /// How often a header may promise a payload that does not check out. Each costs a checksum over as much as
 /// a MiB, so a flood of such headers would be a way to burn time.
 const MAX_BAD_PAYLOADS: u32 = 64;

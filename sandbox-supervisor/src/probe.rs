@@ -83,6 +83,10 @@ const ATTEMPTS: &[Attempt] = &[
     ("process_vm_readv", || {
         call_number(libc::SYS_process_vm_readv, &[own_id(), 0, 0, 0, 0, 0])
     }),
+    ("x32 call", || call_number(0x4000_0000 | libc::SYS_getppid, &[])),
+    ("32-bit call", call_in_32_bits),
+    ("read the kernel's log", read_kernel_log),
+    ("type into a terminal", type_into_terminal),
     ("raise a limit", raise_limit),
     ("set the host name", || {
         call_number(libc::SYS_sethostname, &[c"x".as_ptr() as c_long, 1])
@@ -293,6 +297,41 @@ fn perf() -> io::Result<()> {
         libc::SYS_perf_event_open,
         &[attributes.as_ptr() as c_long, 0, -1, -1, 0],
     )
+}
+
+/// The process that makes a call of another architecture is killed inside, not refused.
+#[cfg(target_arch = "x86_64")]
+fn call_in_32_bits() -> io::Result<()> {
+    const GET_PARENT: i64 = 64;
+    let result: i64;
+    // SAFETY: getppid takes nothing and touches no memory; the kernel may clear the registers named.
+    unsafe {
+        std::arch::asm!("int 0x80", inlateout("rax") GET_PARENT => result,
+            lateout("r8") _, lateout("r9") _, lateout("r10") _, lateout("r11") _);
+    }
+    if result < 0 {
+        Err(io::Error::from_raw_os_error(libc::ENOSYS))
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn call_in_32_bits() -> io::Result<()> {
+    Err(io::Error::from_raw_os_error(libc::ENOSYS))
+}
+
+fn read_kernel_log() -> io::Result<()> {
+    const READ_ALL: c_long = 3;
+    let buffer = [0_u8; 64];
+    call_number(libc::SYS_syslog, &[READ_ALL, buffer.as_ptr() as c_long, 64])
+}
+
+fn type_into_terminal() -> io::Result<()> {
+    let terminal = OpenOptions::new().read(true).write(true).open("/dev/ptmx")?;
+    let descriptor = c_long::from(std::os::fd::AsRawFd::as_raw_fd(&terminal));
+    let request = libc::TIOCSTI as c_long;
+    call_number(libc::SYS_ioctl, &[descriptor, request, b"x".as_ptr() as c_long])
 }
 
 fn raise_limit() -> io::Result<()> {

@@ -4,8 +4,10 @@ use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use crate::protocol::{CAPTURE_BYTES, SPILL_BYTES};
+use crate::supervisor::spill::Spills;
 
 const HALF: usize = CAPTURE_BYTES / 2;
 
@@ -15,6 +17,7 @@ pub(super) struct Capture {
     tail: VecDeque<u8>,
     total: u64,
     spill: Spill,
+    spills: Rc<Spills>,
 }
 
 enum Spill {
@@ -24,6 +27,8 @@ enum Spill {
         path: PathBuf,
         file: File,
         bytes: u64,
+        /// There was no room once: what came after would not be in its place.
+        is_full: bool,
     },
     /// It can't be written; head and tail are all there is.
     Failed,
@@ -39,13 +44,13 @@ pub(super) struct Kept {
 }
 
 impl Capture {
-    pub(super) fn new(folder: &Path, stream: u32) -> Self {
-        let path = folder.join(format!("output-{stream}.txt"));
+    pub(super) fn new(spills: &Rc<Spills>, stream: u32) -> Self {
         Self {
             head: Vec::new(),
             tail: VecDeque::new(),
             total: 0,
-            spill: Spill::Later(path),
+            spill: Spill::Later(spills.path(stream)),
+            spills: Rc::clone(spills),
         }
     }
 
@@ -67,33 +72,45 @@ impl Capture {
             if self.total + bytes.len() as u64 <= CAPTURE_BYTES as u64 {
                 return;
             }
-            self.spill = match self.begin_spill(path) {
-                Ok(file) => Spill::Open {
-                    path: path.clone(),
+            let path = path.clone();
+            self.spills.clear(&path);
+            let room = self.spills.take(self.total);
+            self.spill = match self.begin_spill(&path) {
+                Ok(file) if room == self.total => Spill::Open {
+                    path,
                     file,
-                    bytes: self.total,
+                    bytes: room,
+                    is_full: false,
                 },
-                Err(_) => Spill::Failed,
+                _ => {
+                    self.spills.give_up(&path, room);
+                    Spill::Failed
+                }
             };
         }
         if let Spill::Open {
-            file, bytes: written, ..
+            path,
+            file,
+            bytes: written,
+            is_full: is_full @ false,
         } = &mut self.spill
         {
-            let room = usize::try_from(SPILL_BYTES - *written)
-                .unwrap_or(usize::MAX)
-                .min(bytes.len());
-            let part = bytes.get(..room).unwrap_or_default();
-            match file.write_all(part) {
-                Ok(()) => *written += room as u64,
-                Err(_) => self.spill = Spill::Failed,
+            let wanted = (SPILL_BYTES - *written).min(bytes.len() as u64);
+            let room = self.spills.take(wanted);
+            *is_full = room < bytes.len() as u64;
+            let part = bytes
+                .get(..usize::try_from(room).unwrap_or(usize::MAX))
+                .unwrap_or_default();
+            *written += room;
+            if file.write_all(part).is_err() {
+                self.spills.give_up(path, *written);
+                self.spill = Spill::Failed;
             }
         }
     }
 
     /// Everything so far is in head and tail: nothing has been left out before a spill begins.
     fn begin_spill(&self, path: &Path) -> std::io::Result<File> {
-        let _ = std::fs::remove_file(path);
         let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
         file.write_all(&self.head)?;
         let (first, second) = self.tail.as_slices();
@@ -106,7 +123,11 @@ impl Capture {
     pub(super) fn finish(self) -> Kept {
         let kept = (self.head.len() + self.tail.len()) as u64;
         let (spill_path, spill_bytes) = match self.spill {
-            Spill::Open { path, bytes, .. } => (path.to_str().map(str::to_owned), bytes),
+            Spill::Open { path, bytes, .. } => {
+                let name = path.to_str().map(str::to_owned);
+                self.spills.finish(path, bytes);
+                (name, bytes)
+            }
             Spill::Later(_) | Spill::Failed => (None, 0),
         };
         Kept {
@@ -125,7 +146,7 @@ mod tests {
 
     fn captured(pieces: &[&[u8]]) -> (Kept, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
-        let mut capture = Capture::new(folder.path(), 7);
+        let mut capture = Capture::new(&Spills::new(folder.path()), 7);
         pieces.iter().for_each(|piece| capture.add(piece));
         (capture.finish(), folder)
     }

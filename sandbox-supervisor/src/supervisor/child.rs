@@ -11,6 +11,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use crate::supervisor::confine::Confinement;
+use crate::supervisor::shepherd;
 use crate::supervisor::system::{self, Forked};
 
 /// A command as it is started.
@@ -211,33 +212,12 @@ fn run_init(command: &Command<'_>, confinement: &Confinement, image: &Image, wri
         }
     };
     if !command.nested {
-        end_flock();
+        shepherd::end_flock();
     }
     let [a, b, c, d] = status.to_le_bytes();
     say(&[b'S', a, b, c, d]);
     std::mem::forget(writers);
     0
-}
-
-/// Kills every descendant of a shepherd: orphans come to it, and it goes on until there are none.
-fn end_flock() {
-    loop {
-        for process in children() {
-            system::kill(process, libc::SIGKILL);
-        }
-        // One at least must end: all children have been told.
-        if system::wait(-1, 0).is_err() {
-            return;
-        }
-        while matches!(system::wait(-1, libc::WNOHANG), Ok((process, _)) if process > 0) {}
-    }
-}
-
-fn children() -> Vec<libc::pid_t> {
-    let list = std::fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
-    list.split_whitespace()
-        .filter_map(|process| process.parse().ok())
-        .collect()
 }
 
 fn duplicate(fd: &OwnedFd) -> OwnedFd {

@@ -1,10 +1,8 @@
 //! What a command and a file operation may not do: capabilities, landlock, system calls.
 //!
-//! The filters are compiled once and inherited over fork. Denied calls fail as for any unprivileged
-//! program (EPERM); `clone3` fails as on an old kernel (ENOSYS), because its flags are behind a pointer
-//! that a filter can't read, and C libraries fall back to `clone`.
+//! The filters are compiled once and inherited over fork. Everything but landlock must work, or nothing is
+//! run: landlock says only what the mount tree says already, and not every kernel has it.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 
@@ -12,83 +10,14 @@ use landlock::{
     ABI, Access as _, AccessFs, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset, RulesetAttr as _,
     RulesetCreatedAttr as _, RulesetStatus, Scope,
 };
-use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
-};
+use seccompiler::BpfProgram;
 
 use crate::supervisor::SupervisorConfig;
-use crate::supervisor::system;
-
-/// System calls that no command needs and that reach the kernel's delicate parts.
-const DENIED: &[libc::c_long] = &[
-    // Mounts and namespaces.
-    libc::SYS_mount,
-    libc::SYS_umount2,
-    libc::SYS_pivot_root,
-    libc::SYS_chroot,
-    libc::SYS_move_mount,
-    libc::SYS_open_tree,
-    libc::SYS_fsopen,
-    libc::SYS_fsconfig,
-    libc::SYS_fsmount,
-    libc::SYS_fspick,
-    libc::SYS_mount_setattr,
-    libc::SYS_unshare,
-    libc::SYS_setns,
-    // Keys, tracing, other processes' memory.
-    libc::SYS_add_key,
-    libc::SYS_request_key,
-    libc::SYS_keyctl,
-    libc::SYS_ptrace,
-    libc::SYS_process_vm_readv,
-    libc::SYS_process_vm_writev,
-    libc::SYS_process_madvise,
-    libc::SYS_kcmp,
-    libc::SYS_pidfd_getfd,
-    // Kernel programs and interfaces with a history of holes.
-    libc::SYS_bpf,
-    libc::SYS_perf_event_open,
-    libc::SYS_userfaultfd,
-    libc::SYS_io_uring_setup,
-    libc::SYS_io_uring_enter,
-    libc::SYS_io_uring_register,
-    libc::SYS_init_module,
-    libc::SYS_finit_module,
-    libc::SYS_delete_module,
-    libc::SYS_kexec_load,
-    libc::SYS_name_to_handle_at,
-    libc::SYS_open_by_handle_at,
-    libc::SYS_quotactl,
-    libc::SYS_fanotify_init,
-    libc::SYS_syslog,
-    libc::SYS_acct,
-    libc::SYS_swapon,
-    libc::SYS_swapoff,
-    libc::SYS_reboot,
-    libc::SYS_settimeofday,
-    libc::SYS_clock_settime,
-    libc::SYS_adjtimex,
-    libc::SYS_vhangup,
-];
-
-const NAMESPACES: [libc::c_int; 8] = [
-    libc::CLONE_NEWNS,
-    libc::CLONE_NEWUSER,
-    libc::CLONE_NEWPID,
-    libc::CLONE_NEWNET,
-    libc::CLONE_NEWIPC,
-    libc::CLONE_NEWUTS,
-    libc::CLONE_NEWCGROUP,
-    0x80,
-];
-
-/// Socket families that a program without a network has a use for: unix, inet, inet6, netlink.
-const FAMILIES: [libc::c_int; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
+use crate::supervisor::{seccomp, system};
 
 /// Confines processes before they run what is not ours.
 pub(super) struct Confinement {
-    denied: BpfProgram,
-    unknown: BpfProgram,
+    filters: Vec<BpfProgram>,
     command_user: Option<(u32, u32)>,
     writable: Vec<PathBuf>,
 }
@@ -97,8 +26,7 @@ impl Confinement {
     /// Compiles the filters.
     pub(super) fn new(config: &SupervisorConfig) -> io::Result<Self> {
         Ok(Self {
-            denied: denied_filter().map_err(io::Error::other)?,
-            unknown: unknown_filter().map_err(io::Error::other)?,
+            filters: seccomp::filters().map_err(io::Error::other)?,
             command_user: config.command_user,
             writable: config.writable.clone(),
         })
@@ -124,8 +52,9 @@ impl Confinement {
         system::control(libc::PR_SET_NO_NEW_PRIVS, 1)?;
         // Best effort: the mount tree says the same.
         let _ = self.restrict_files();
-        seccompiler::apply_filter(&self.denied).map_err(io::Error::other)?;
-        seccompiler::apply_filter(&self.unknown).map_err(io::Error::other)
+        self.filters
+            .iter()
+            .try_for_each(|filter| seccompiler::apply_filter(filter).map_err(io::Error::other))
     }
 
     fn restrict_files(&self) -> Result<RulesetStatus, landlock::RulesetError> {
@@ -154,68 +83,4 @@ fn landlock_works() -> bool {
         .handle_access(AccessFs::from_all(ABI::V1))
         .and_then(Ruleset::create)
         .is_ok()
-}
-
-fn condition(argument: u8, operator: SeccompCmpOp, value: u64) -> Result<SeccompCondition, seccompiler::BackendError> {
-    SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value)
-}
-
-fn denied_filter() -> Result<BpfProgram, seccompiler::BackendError> {
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = DENIED.iter().map(|&call| (call, Vec::new())).collect();
-    let mut namespaces = Vec::new();
-    for flag in NAMESPACES {
-        let flag = flag as u64;
-        namespaces.push(SeccompRule::new(vec![condition(
-            0,
-            SeccompCmpOp::MaskedEq(flag),
-            flag,
-        )?])?);
-    }
-    rules.insert(libc::SYS_clone, namespaces);
-    let foreign = FAMILIES
-        .iter()
-        .map(|&family| condition(0, SeccompCmpOp::Ne, family as u64));
-    let foreign = SeccompRule::new(foreign.collect::<Result<_, _>>()?)?;
-    rules.insert(libc::SYS_socket, vec![foreign.clone(), raw_sockets()?]);
-    rules.insert(libc::SYS_socketpair, vec![foreign]);
-    let injections = [libc::TIOCSTI, 0x541c]
-        .map(|request| condition(1, SeccompCmpOp::Eq, request).and_then(|condition| SeccompRule::new(vec![condition])));
-    rules.insert(libc::SYS_ioctl, injections.into_iter().collect::<Result<_, _>>()?);
-    let filter = SeccompFilter::new(
-        rules,
-        SeccompAction::Allow,
-        SeccompAction::Errno(libc::EPERM as u32),
-        std::env::consts::ARCH.try_into()?,
-    )?;
-    filter.try_into()
-}
-
-/// Raw sockets of the internet families; the kernel wants a capability for them, this is the second line.
-fn raw_sockets() -> Result<SeccompRule, seccompiler::BackendError> {
-    SeccompRule::new(vec![
-        condition(0, SeccompCmpOp::Ne, libc::AF_UNIX as u64)?,
-        condition(0, SeccompCmpOp::Ne, libc::AF_NETLINK as u64)?,
-        condition(1, SeccompCmpOp::MaskedEq(0xf), libc::SOCK_RAW as u64)?,
-    ])
-}
-
-fn unknown_filter() -> Result<BpfProgram, seccompiler::BackendError> {
-    let filter = SeccompFilter::new(
-        BTreeMap::from([(libc::SYS_clone3, Vec::new())]),
-        SeccompAction::Allow,
-        SeccompAction::Errno(libc::ENOSYS as u32),
-        std::env::consts::ARCH.try_into()?,
-    )?;
-    filter.try_into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn both_filters_compile_for_this_machine() {
-        assert!(denied_filter().unwrap().len() > DENIED.len());
-        assert!(!unknown_filter().unwrap().is_empty());
-    }
 }

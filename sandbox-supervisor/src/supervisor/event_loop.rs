@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::frame::{Decoder, Frame};
@@ -16,6 +17,7 @@ use crate::supervisor::confine::Confinement;
 use crate::supervisor::exec::{Exec, ExecOptions};
 use crate::supervisor::files::FileJob;
 use crate::supervisor::outgoing::Outgoing;
+use crate::supervisor::spill::Spills;
 use crate::supervisor::survey::{Fingerprint, Survey};
 use crate::supervisor::system;
 use crate::supervisor::tunnel::Tunnel;
@@ -36,6 +38,7 @@ pub(super) struct EventLoop {
     input: Option<OwnedFd>,
     decoder: Decoder,
     outgoing: Outgoing,
+    spills: Rc<Spills>,
     epoch: u64,
     attached: bool,
     environment: Vec<(String, String)>,
@@ -66,14 +69,13 @@ impl EventLoop {
         }
         system::set_nonblocking(input.as_fd())?;
         system::set_nonblocking(output.as_fd())?;
-        // Without it outputs are not spilled, which their reports show.
-        let _ = std::fs::create_dir_all(&config.spill_folder);
         let deadline = config.survives_end_of_input.then(|| Instant::now() + FIRST_DEADLINE);
         let mut event_loop = Self {
             confinement,
             input: Some(input),
             decoder: Decoder::default(),
             outgoing: Outgoing::new(output),
+            spills: Spills::new(&config.spill_folder),
             epoch: 0,
             attached: false,
             environment: config.environment.clone(),
@@ -173,7 +175,11 @@ impl EventLoop {
                 return;
             }
             match system::read(input.as_fd(), buffer) {
-                Ok(0) => return self.lose_server(),
+                Ok(0) => {
+                    // Nothing can come any more, and the end would be told again and again.
+                    self.input = None;
+                    return self.lose_server();
+                }
                 Ok(count) => {
                     self.decoder.extend(buffer.get(..count).unwrap_or_default());
                     while let Some(frame) = self.decoder.next_frame() {
@@ -195,7 +201,6 @@ impl EventLoop {
         if self.config.survives_end_of_input {
             self.outgoing.clear();
         } else {
-            self.input = None;
             self.over = true;
         }
     }
@@ -294,7 +299,7 @@ impl EventLoop {
         self.changed = true;
         let options = ExecOptions {
             stream,
-            capture: (request.output != Output::Streamed).then(|| Capture::new(&self.config.spill_folder, stream)),
+            capture: (request.output != Output::Streamed).then(|| Capture::new(&self.spills, stream)),
             is_shown: request.output == Output::Live,
             timeout: Duration::from_millis(request.timeout_ms),
             nested,

@@ -13,6 +13,10 @@ use crate::supervisor::system;
 /// How long a shepherd may take to end its flock before it is killed itself.
 const SHEPHERD_GRACE: Duration = Duration::from_secs(5);
 
+/// Most bytes that a pipe holds for a process without rights. Whoever was handed a pipe of a command by a socket may
+/// write on when the command has ended; that is not the command's output and must not keep its report.
+const MAX_PIPE_BYTES: u64 = 1 << 20;
+
 /// A running command.
 pub(super) struct Exec {
     stream: u32,
@@ -48,6 +52,8 @@ struct Pipe {
     fd: Option<OwnedFd>,
     kind: u8,
     offset: u64,
+    /// Set at the end of the command: what can have been in the pipe then.
+    left: Option<u64>,
 }
 
 /// How an exec is to run.
@@ -80,11 +86,13 @@ impl Exec {
                 fd: Some(stdout),
                 kind: kind::STDOUT,
                 offset: 0,
+                left: None,
             },
             stderr: Pipe {
                 fd: Some(stderr),
                 kind: kind::STDERR,
                 offset: 0,
+                left: None,
             },
             report: Some(report),
             mode: options.capture.map_or(Mode::Streamed(INITIAL_CREDIT_BYTES), |capture| {
@@ -173,6 +181,9 @@ impl Exec {
         // For a nested namespace this returns after the kernel has killed all of it.
         let _ = system::wait(self.process, 0);
         self.process_fd = None;
+        for pipe in [&mut self.stdout, &mut self.stderr] {
+            pipe.left = Some(MAX_PIPE_BYTES);
+        }
         let report = self.report.take().map_or(Report::Silent, read_report);
         self.ended = Some(Ended {
             report,
@@ -245,11 +256,16 @@ impl Pipe {
         // A few rounds, so that one command with endless output does not keep the loop from the others.
         for _ in 0..4 {
             let Some(fd) = &self.fd else { return true };
+            if self.left == Some(0) {
+                self.fd = None;
+                return true;
+            }
             match system::read(fd.as_fd(), buffer) {
                 Ok(0) => self.fd = None,
                 Ok(count) => {
                     let goes_on = take(self.kind, self.offset, buffer.get(..count).unwrap_or_default());
                     self.offset += count as u64;
+                    self.left = self.left.map(|left| left.saturating_sub(count as u64));
                     if !goes_on {
                         return false;
                     }

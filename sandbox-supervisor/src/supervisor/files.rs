@@ -190,11 +190,11 @@ pub(super) fn perform(request: &FileRequest, work_tree: &Path) -> FileOutcome {
         } => search::grep(&search::Grep {
             pattern,
             path,
-            folder: &whole(path),
+            work_tree,
             glob: glob.as_deref(),
             limit: *limit,
         }),
-        FileRequest::Glob { pattern, path, limit } => search::glob(pattern, path, &whole(path), *limit),
+        FileRequest::Glob { pattern, path, limit } => search::glob(pattern, path, work_tree, *limit),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use globset::{GlobBuilder, GlobMatcher};
 use regex::bytes::RegexBuilder;
@@ -10,17 +10,15 @@ use regex::bytes::RegexBuilder;
 use crate::protocol::{FileError, FileOutcome, FileReply};
 use crate::supervisor::files::{file_error, open_regular};
 
-/// Folders that hold what is made or fetched, skipped unless they are asked for by name.
-const SKIPPED: [&str; 6] = [".git", "node_modules", "target", ".venv", "__pycache__", ".tox"];
+use self::walk::Walk;
+
+mod walk;
 
 /// Largest file that is searched.
 const MAX_SEARCHED_BYTES: u64 = 8 << 20;
 
 /// Longest line shown, in bytes.
 const MAX_LINE_BYTES: usize = 400;
-
-/// Most files looked at in one search.
-const MAX_FILES: usize = 200_000;
 
 /// Lists a folder: folders first get a slash behind their name, links an arrow.
 pub(super) fn list(name: &str, folder: &Path, limit: u64) -> FileOutcome {
@@ -49,10 +47,15 @@ pub(super) fn list(name: &str, folder: &Path, limit: u64) -> FileOutcome {
 }
 
 /// Finds files by a glob over their path from the folder.
-pub(super) fn glob(pattern: &str, name: &str, folder: &Path, limit: u64) -> FileOutcome {
+pub(super) fn glob(pattern: &str, path: &str, work_tree: &Path, limit: u64) -> FileOutcome {
     let matcher = matcher(pattern)?;
     let mut lines = Vec::new();
-    walk(name, folder, pattern, &mut |relative| {
+    let walk = Walk {
+        path,
+        work_tree,
+        pattern,
+    };
+    walk.run(&mut |relative| {
         if matcher.is_match(relative) {
             lines.push(relative.display().to_string());
         }
@@ -66,7 +69,7 @@ pub(super) fn glob(pattern: &str, name: &str, folder: &Path, limit: u64) -> File
 pub(super) struct Grep<'a> {
     pub(super) pattern: &'a str,
     pub(super) path: &'a str,
-    pub(super) folder: &'a Path,
+    pub(super) work_tree: &'a Path,
     pub(super) glob: Option<&'a str>,
     pub(super) limit: u64,
 }
@@ -94,12 +97,18 @@ pub(super) fn grep(grep: &Grep<'_>) -> FileOutcome {
             }
         }
     };
-    let metadata = fs::metadata(grep.folder).map_err(|error| file_error(grep.path, &error))?;
+    let folder = grep.work_tree.join(grep.path);
+    let metadata = fs::metadata(&folder).map_err(|error| file_error(grep.path, &error))?;
     if metadata.is_file() {
-        search(grep.path, grep.folder);
+        search(grep.path, &folder);
     } else {
         let mut files = Vec::new();
-        walk(grep.path, grep.folder, grep.glob.unwrap_or_default(), &mut |relative| {
+        let walk = Walk {
+            path: grep.path,
+            work_tree: grep.work_tree,
+            pattern: grep.glob.unwrap_or_default(),
+        };
+        walk.run(&mut |relative| {
             if matcher.as_ref().is_none_or(|matcher| matcher.is_match(relative)) {
                 files.push(relative.to_owned());
             }
@@ -108,10 +117,7 @@ pub(super) fn grep(grep: &Grep<'_>) -> FileOutcome {
         files.sort();
         let prefix = Path::new(if grep.path == "." { "" } else { grep.path });
         for relative in files {
-            search(
-                &prefix.join(&relative).display().to_string(),
-                &grep.folder.join(&relative),
-            );
+            search(&prefix.join(&relative).display().to_string(), &folder.join(&relative));
         }
     }
     Ok(cut(lines, grep.limit))
@@ -140,35 +146,6 @@ fn matcher(pattern: &str) -> Result<GlobMatcher, FileError> {
             message: error.to_string(),
         })?
         .compile_matcher())
-}
-
-/// Calls `found` for every regular file and link below a folder, until it says stop.
-fn walk(name: &str, folder: &Path, pattern: &str, found: &mut dyn FnMut(&Path) -> bool) -> Result<(), FileError> {
-    fs::read_dir(folder).map_err(|error| file_error(name, &error))?;
-    let mut waiting = vec![PathBuf::new()];
-    let mut count = 0;
-    while let Some(relative) = waiting.pop() {
-        let Ok(entries) = fs::read_dir(folder.join(&relative)) else {
-            continue;
-        };
-        for entry in entries.filter_map(Result::ok) {
-            let Ok(kind) = entry.file_type() else { continue };
-            let file_name = entry.file_name();
-            let text = file_name.to_string_lossy();
-            let inside = relative.join(&file_name);
-            if kind.is_dir() {
-                if !SKIPPED.contains(&text.as_ref()) || pattern.contains(text.as_ref()) {
-                    waiting.push(inside);
-                }
-                continue;
-            }
-            count += 1;
-            if count > MAX_FILES || !found(&inside) {
-                return Ok(());
-            }
-        }
-    }
-    Ok(())
 }
 
 fn cut(mut lines: Vec<String>, limit: u64) -> FileReply {
@@ -234,7 +211,7 @@ mod tests {
             lines(super::grep(&Grep {
                 pattern,
                 path: ".",
-                folder: folder.path(),
+                work_tree: folder.path(),
                 glob: None,
                 limit,
             }))

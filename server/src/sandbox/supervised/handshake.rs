@@ -66,6 +66,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Greeting<'_, R, W> {
                 Ok(hello.layers)
             }
             Entry::Running => {
+                // An earlier server may have been cut off in the middle of a frame.
+                self.write(&vec![0; frame::RESYNC_BYTES]).await?;
                 self.attach().await?;
                 let hello = loop {
                     let hello = self.hello().await?;
@@ -158,8 +160,12 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Greeting<'_, R, W> {
     async fn send(&mut self, kind: u8, stream: u32, payload: &[u8]) -> Result<(), SandboxError> {
         let mut bytes = Vec::new();
         frame::encode(kind, stream, 0, payload, &mut bytes);
+        self.write(&bytes).await
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), SandboxError> {
         let written = async {
-            self.writer.write_all(&bytes).await?;
+            self.writer.write_all(bytes).await?;
             self.writer.flush().await
         };
         written
