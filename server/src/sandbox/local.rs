@@ -17,7 +17,7 @@ use crate::task::id::SandboxId;
 
 use self::cgroups::Cgroups;
 use self::checkouts::Checkouts;
-use self::disk::Templates;
+use self::disk::Disk;
 use self::folder::Folders;
 use self::host_ids::HostIds;
 use self::running::Maker;
@@ -29,6 +29,7 @@ mod disk;
 mod fault;
 mod folder;
 mod host_ids;
+mod limits;
 mod running;
 mod self_test;
 mod tools;
@@ -62,11 +63,13 @@ pub struct LocalConfig {
 /// How the growth of a work tree is limited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DiskLimit {
-    /// Only single files are: the default, because it costs nothing and needs no right.
+    /// `Image` where the self-test can make one, `Files` otherwise, which the capabilities then say. A sandbox that
+    /// may become a kept checkout is not in an image, which a checkout could not be moved out of.
     #[default]
+    Automatic,
+    /// Only single files are; costs nothing and needs no right.
     Files,
-    /// Each sandbox has a file system in an image of that size. Needs root, loop devices and `mkfs.ext4`, and
-    /// makes each sandbox some ten milliseconds later.
+    /// Each sandbox has a file system in an image of that size. Needs root, loop devices and `mkfs.ext4`.
     Image,
 }
 
@@ -117,10 +120,10 @@ impl LocalProvider {
             egress: EgressPolicy::new(config.egress),
             jobs: jobs.clone(),
             live: Arc::default(),
-            templates: (config.disk == DiskLimit::Image).then(|| Templates::new(&config.state_folder)),
             checkouts: checkouts.map_err(|error| SandboxError::Internal {
                 message: format!("prepare checkouts in {}: {error}", config.state_folder.display()),
             })?,
+            disk: Disk::find(config.disk, &config.state_folder, host_ids.are_mapped()),
             folders,
             host_ids,
         };
@@ -189,8 +192,7 @@ impl SandboxProvider for LocalProvider {
         key: &str,
         bytes: u64,
     ) -> Result<Option<PathBuf>, SandboxError> {
-        // A work tree in an image can't be moved out of it.
-        if !self.maker.checkouts.are_usable() || self.maker.templates.is_some() {
+        if !self.maker.can_keep_checkout(sandbox.id()) {
             return Ok(None);
         }
         let (maker, sandbox, key) = (Arc::clone(&self.maker), Arc::clone(sandbox), key.to_owned());

@@ -1,6 +1,7 @@
 //! The disk limit: an image for each sandbox, which only root can mount.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use backspace_server::jobs::Jobs;
@@ -65,6 +66,41 @@ async fn the_self_test_holds_in_an_image() {
     let local = Local::new();
     let found = provider_with_images(local.state.path()).self_test().await.unwrap();
     assert!(found.enforced.iter().any(|name| name == "disk"), "{found:?}");
+    assert_eq!(local.leftovers(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn the_limit_is_chosen_by_what_the_machine_can_do_and_is_told() {
+    let local = Local::new();
+    let mut config = config(local.state.path());
+    config.disk = DiskLimit::Automatic;
+    let provider = LocalProvider::new(config, Jobs::new()).unwrap();
+    let found = provider.self_test().await.unwrap();
+    let is_hard = found.enforced.iter().any(|name| name == "disk");
+    let reason = found.not_enforced.iter().find(|line| line.starts_with("no disk limit"));
+    assert_ne!(is_hard, reason.is_some(), "{found:?}");
+    if !is_root() {
+        assert!(
+            reason.unwrap().ends_with("because only root can mount an image"),
+            "{reason:?}"
+        );
+    }
+    let checkout = tempfile::tempdir().unwrap();
+    fs::set_permissions(checkout.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(checkout.path().join("file"), "of the checkout\n").unwrap();
+    let spec = SandboxSpec {
+        checkout: Some(checkout.path().into()),
+        ..small_disk()
+    };
+    let sandbox = provider.create(spec).await.unwrap();
+    assert_eq!(
+        output(sandbox.as_ref(), "cat file && echo more >> file && tail -n 1 file").await,
+        "of the checkout\nmore\n"
+    );
+    let much = "for n in 1 2 3; do head -c 30000000 /dev/zero > $n || exit 1; done";
+    let (status, text) = outcome(sandbox.as_ref(), much).await;
+    assert_eq!(status == Some(0), !is_hard, "{text}");
+    sandbox.destroy().await.unwrap();
     assert_eq!(local.leftovers(), Vec::<String>::new());
 }
 

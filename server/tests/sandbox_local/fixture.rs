@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use backspace_server::jobs::Jobs;
-use backspace_server::sandbox::local::{LocalConfig, LocalProvider, find_supervisor};
+use backspace_server::sandbox::local::{DiskLimit, LocalConfig, LocalProvider, find_supervisor};
 use backspace_server::sandbox::{ExecReport, ExecSpec, Sandbox, SandboxLimits, SandboxProvider as _, SandboxSpec};
 use backspace_server::task::id::{Epoch, SandboxId};
 use tempfile::TempDir;
@@ -50,8 +50,11 @@ pub fn provider(state: &Path) -> LocalProvider {
     LocalProvider::new(config(state), Jobs::new()).unwrap()
 }
 
+/// A config whose work trees are plain folders, so that a test can look at them from outside.
 pub fn config(state: &Path) -> LocalConfig {
-    LocalConfig::new(state, supervisor())
+    let mut config = LocalConfig::new(state, supervisor());
+    config.disk = DiskLimit::Files;
+    config
 }
 
 /// Returns the supervisor's binary, built of the present source.

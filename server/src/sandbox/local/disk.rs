@@ -1,46 +1,151 @@
-//! Images of empty file systems, one for each size, copied for each sandbox.
+//! How the work tree's growth is limited: by an image of fixed size for each sandbox, or not as a whole.
 //!
-//! Making a file system costs more than copying one that is nearly all holes. Only empty images are touched
-//! here: what commands have written is mounted by a launcher, in its own namespace, and never by the server.
+//! Making a file system costs more than copying one that is nearly all holes, so there is one template for each
+//! size, and one spare copy made ahead. Only empty images are touched here: what commands have written is
+//! mounted by a launcher, in its own namespace, and never by the server.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use tokio::process::Command;
 use tokio::sync::Mutex;
 
 use super::super::SandboxError;
+use super::DiskLimit;
+use super::folder::Storage;
+use crate::jobs::Jobs;
 
 const PATH: &str = "/usr/sbin:/sbin:/usr/bin:/bin";
+
+/// Whether a work tree may be moved to the kept checkouts when it is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MayBecomeCheckout {
+    /// It has no checkout below it, and checkouts are kept.
+    Yes,
+    /// It lies over one, or none is kept.
+    No,
+}
+
+/// How the disk limit is held on this machine.
+pub(super) struct Disk {
+    limit: DiskLimit,
+    templates: Option<Arc<Templates>>,
+    /// Why there are no images; set when they were tried and failed.
+    why_not: OnceLock<String>,
+}
+
+impl Disk {
+    /// Chooses; whether images can really be mounted is only known when the self-test has made one.
+    pub(super) fn find(limit: DiskLimit, state_folder: &Path, is_root: bool) -> Self {
+        let missing = match limit {
+            DiskLimit::Image => None,
+            DiskLimit::Files => Some("the settings say so".to_owned()),
+            DiskLimit::Automatic => missing(is_root),
+        };
+        let templates = missing.is_none().then(|| Arc::new(Templates::new(state_folder)));
+        Self {
+            limit,
+            templates,
+            why_not: missing.map_or_else(OnceLock::new, OnceLock::from),
+        }
+    }
+
+    /// Returns what makes images, where sandboxes have some.
+    pub(super) fn templates(&self) -> Option<&Arc<Templates>> {
+        self.templates.as_ref().filter(|_| self.why_not.get().is_none())
+    }
+
+    /// Returns where a new sandbox's folders are to be.
+    pub(super) fn storage(&self, may_become_checkout: MayBecomeCheckout) -> Storage {
+        match (self.templates(), may_become_checkout) {
+            (None, _) => Storage::Folders,
+            (Some(_), MayBecomeCheckout::Yes) if self.limit == DiskLimit::Automatic => Storage::Folders,
+            (Some(_), _) => Storage::Image,
+        }
+    }
+
+    /// Goes on without images when they were only tried; returns whether that changed anything.
+    pub(super) fn give_up(&self, error: &SandboxError) -> bool {
+        let is_tried = self.limit == DiskLimit::Automatic && self.templates().is_some();
+        is_tried && self.why_not.set(error.to_string()).is_ok()
+    }
+
+    /// Returns why sandboxes have no images.
+    pub(super) fn why_not(&self) -> Option<&str> {
+        self.why_not.get().map(String::as_str)
+    }
+}
+
+/// Names what images need and this machine lacks.
+fn missing(is_root: bool) -> Option<String> {
+    if !is_root {
+        return Some("only root can mount an image".into());
+    }
+    let control = "/dev/loop-control";
+    if let Err(error) = fs::OpenOptions::new().read(true).write(true).open(control) {
+        return Some(format!("{control} can't be opened ({error})"));
+    }
+    let is_there = PATH
+        .split(':')
+        .any(|folder| Path::new(folder).join("mkfs.ext4").is_file());
+    (!is_there).then(|| "mkfs.ext4 is not installed".into())
+}
 
 /// Makes images.
 pub(super) struct Templates {
     folder: PathBuf,
-    /// Held while a template is made.
+    /// Held while a template or a spare copy is made.
     making: Mutex<()>,
 }
 
 impl Templates {
-    pub(super) fn new(state_folder: &Path) -> Self {
+    fn new(state_folder: &Path) -> Self {
         Self {
             folder: state_folder.to_path_buf(),
             making: Mutex::default(),
         }
     }
 
-    /// Makes an image of a size at a path.
-    pub(super) async fn make(&self, bytes: u64, image: &Path) -> Result<(), SandboxError> {
-        let template = self.folder.join(format!("disk-{bytes}.ext4"));
-        {
+    /// Puts an image of a size at a path, and makes one more ahead for the next sandbox.
+    pub(super) async fn make(self: &Arc<Self>, bytes: u64, image: &Path, jobs: &Jobs) -> Result<(), SandboxError> {
+        if fs::rename(self.spare(bytes), image).is_err() {
             let _making = self.making.lock().await;
-            if !template.is_file() {
-                make_template(bytes, &template).await?;
-            }
+            self.copy(bytes, image).await?;
         }
-        let copy = ["--reflink=auto", "--sparse=always", "--"].map(Into::into);
+        let this = Arc::clone(self);
+        jobs.spawn("spare disk image", async move {
+            if let Err(error) = this.make_spare(bytes).await {
+                tracing::debug!(%error, "no spare disk image was made; the next sandbox makes its own");
+            }
+        });
+        Ok(())
+    }
+
+    fn spare(&self, bytes: u64) -> PathBuf {
+        self.folder.join(format!("disk-{bytes}.spare"))
+    }
+
+    async fn make_spare(&self, bytes: u64) -> Result<(), SandboxError> {
+        let _making = self.making.lock().await;
+        let (spare, unfinished) = (self.spare(bytes), self.folder.join(format!("disk-{bytes}.unfinished")));
+        if spare.is_file() {
+            return Ok(());
+        }
+        self.copy(bytes, &unfinished).await?;
+        fs::rename(&unfinished, &spare).map_err(|error| failed("keep a disk image", &error.to_string()))
+    }
+
+    /// The caller holds `making`.
+    async fn copy(&self, bytes: u64, image: &Path) -> Result<(), SandboxError> {
+        let template = self.folder.join(format!("disk-{bytes}.ext4"));
+        if !template.is_file() {
+            make_template(bytes, &template).await?;
+        }
+        let options = ["--reflink=auto", "--sparse=always", "--"].map(Into::into);
         let paths = [template.into_os_string(), image.into()];
-        run("cp", copy.into_iter().chain(paths)).await
+        run("cp", options.into_iter().chain(paths)).await
     }
 }
 

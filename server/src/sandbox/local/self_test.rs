@@ -33,8 +33,15 @@ const STATUS: [(&str, &str, &str); 7] = [
 /// PID 1, the command, and one more at most: a command's own process namespace.
 const MAX_PROCESSES: usize = 3;
 
-/// Runs the test and says what holds.
+/// Runs the test and says what holds. Where images were only to be tried, a second time without them.
 pub(super) async fn run(maker: &Maker) -> Result<Capabilities, SandboxError> {
+    match try_once(maker).await {
+        Err(error) if maker.disk.give_up(&error) => try_once(maker).await,
+        result => result,
+    }
+}
+
+async fn try_once(maker: &Maker) -> Result<Capabilities, SandboxError> {
     let host = HostSide::prepare(maker)?;
     let spec = SandboxSpec {
         id: SandboxId::random(),
@@ -167,13 +174,20 @@ fn capabilities(maker: &Maker, mut enforced: Vec<String>) -> Capabilities {
     if !limited.contains(&"cpu") {
         not_enforced.push("no CPU limit: no cpu cgroup can be made here".to_owned());
     }
-    if maker.templates.is_some() {
-        enforced.push("disk".into());
-    } else {
-        not_enforced.push(
-            "no disk limit on the work tree as a whole: it is a folder of this machine, and only each file is limited"
-                .to_owned(),
-        );
+    match maker.disk.why_not() {
+        None => {
+            enforced.push("disk".into());
+            if maker.checkouts.are_usable() {
+                not_enforced.push(
+                    "a disk limit on the first check-out of a commit and on small repositories: only work trees over a \
+                     kept checkout are in an image of their own"
+                        .to_owned(),
+                );
+            }
+        }
+        Some(why) => not_enforced.push(format!(
+            "no disk limit on the work tree as a whole, only on each file: it is a folder of this machine, because {why}"
+        )),
     }
     if !maker.host_ids.are_mapped() {
         not_enforced.push(

@@ -4,9 +4,10 @@
 //! credentials covered. All of it is read-only and at the same path, because toolchains have their own
 //! path built in. Looked up once, at start.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+mod credentials;
 
 /// Shown on every machine that has it.
 const SYSTEM: [&str; 24] = [
@@ -96,22 +97,6 @@ const MANAGERS: [Manager; 6] = [
     },
 ];
 
-/// Names that can hold credentials inside a toolchain.
-const CREDENTIALS: [&str; 9] = [
-    ".git",
-    ".git-credentials",
-    ".netrc",
-    ".npmrc",
-    ".pypirc",
-    "credentials",
-    "credentials.toml",
-    "npmrc",
-    "pip.conf",
-];
-
-/// How deep credentials are looked for: `versions/node/<version>/etc/npmrc`.
-const CREDENTIALS_DEPTH: usize = 4;
-
 const PROGRAMS: [&str; 7] = [
     "/usr/local/go/bin",
     "/usr/local/sbin",
@@ -163,14 +148,13 @@ impl Tools {
             }
             roots.extend(parts.iter().cloned());
             roots.extend(parts.iter().flat_map(|part| links_out_of(part, &folder)));
-            programs.extend(manager.programs.iter().flat_map(|pattern| matching(&folder, pattern)));
+            let folders = manager.programs.iter().flat_map(|pattern| matching(&folder, pattern));
+            programs.extend(folders.filter(|path| path.is_dir()));
             if let (Some(variable), Some(folder)) = (manager.variable, folder.to_str()) {
                 found.environment.push((variable.into(), folder.into()));
             }
         }
-        let settings = ["/usr/etc", "/usr/local/etc"].map(PathBuf::from);
-        let suspects = roots.iter().chain(&settings);
-        found.hidden = suspects.flat_map(|root| credentials_below(root)).collect();
+        found.hidden = credentials::find(&roots);
         found.shown.extend(roots);
         let path: Vec<_> = programs
             .iter()
@@ -204,7 +188,7 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// Returns folders that match a pattern; where `*` matches several, the newest version comes first.
+/// Returns what matches a pattern; where `*` matches several, the newest version comes first.
 fn matching(folder: &Path, pattern: &str) -> Vec<PathBuf> {
     let mut found = vec![folder.to_path_buf()];
     for part in pattern.split('/') {
@@ -213,7 +197,7 @@ fn matching(folder: &Path, pattern: &str) -> Vec<PathBuf> {
             name => found.iter().map(|path| path.join(name)).collect(),
         };
     }
-    found.retain(|path| path.is_dir());
+    found.retain(|path| path.exists());
     found
 }
 
@@ -237,28 +221,6 @@ fn links_out_of(part: &Path, folder: &Path) -> Vec<PathBuf> {
         .filter_map(|path| fs::canonicalize(path).ok())
         .filter(|target| target.is_dir() && !target.starts_with(folder) && target.join("bin").is_dir())
         .collect()
-}
-
-fn credentials_below(root: &Path) -> Vec<PathBuf> {
-    let mut found = BTreeSet::new();
-    let mut level = vec![root.to_path_buf()];
-    for _ in 0..CREDENTIALS_DEPTH {
-        let mut next = Vec::new();
-        for path in level
-            .iter()
-            .filter(|path| path.is_dir() && !path.is_symlink())
-            .flat_map(|path| entries(path))
-        {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if CREDENTIALS.contains(&name.as_str()) && !path.is_symlink() {
-                found.insert(path);
-            } else {
-                next.push(path);
-            }
-        }
-        level = next;
-    }
-    found.into_iter().collect()
 }
 
 #[cfg(test)]
