@@ -11,6 +11,8 @@
     reason = "all of this is tests, not only what carries the attribute"
 )]
 
+#[path = "sandbox_local/attacks.rs"]
+mod attacks;
 #[path = "conformance/sandbox.rs"]
 mod conformance;
 #[path = "sandbox_local/disk.rs"]
@@ -23,10 +25,16 @@ mod isolation;
 mod life;
 #[path = "sandbox_local/limits.rs"]
 mod limits;
+#[path = "sandbox_local/lists.rs"]
+mod lists;
 #[path = "sandbox_local/network.rs"]
 mod network;
 #[path = "sandbox_local/overlay.rs"]
 mod overlay;
+#[path = "sandbox_local/races.rs"]
+mod races;
+#[path = "sandbox_local/tools.rs"]
+mod tools;
 #[path = "sandbox_local/user.rs"]
 mod user;
 

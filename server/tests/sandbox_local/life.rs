@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use backspace_server::jobs::Jobs;
 use backspace_server::sandbox::{ExecSpec, SandboxError, SandboxProvider as _};
+use sandbox_supervisor::frame::{self, Decoder};
 use sandbox_supervisor::plan::{Identity, LaunchLimits, LaunchPlan, WorkTree};
+use sandbox_supervisor::protocol::{ExecDone, ExecRequest, Output, kind};
 
 use crate::fixture::{Local, MINUTE, config, is_root, output, provider, spec, supervisor};
 
@@ -178,6 +180,85 @@ fn when_the_launcher_or_the_server_is_killed_the_sandbox_dies() {
     }
 }
 
+/// A sandbox by the launcher alone, started by a shell that does something first.
+pub struct RawSandbox {
+    launcher: std::process::Child,
+    decoder: Decoder,
+    streams: u32,
+    _folder: tempfile::TempDir,
+}
+
+impl RawSandbox {
+    pub fn start(first: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut launcher = Command::new("bash")
+            .args(["-c", &format!("{first} exec \"$0\" launch")])
+            .arg(supervisor())
+            .env_clear()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let plan = plan(folder.path()).encode().unwrap();
+        launcher.stdin.as_mut().unwrap().write_all(&plan).unwrap();
+        let mut sandbox = Self {
+            launcher,
+            decoder: Decoder::default(),
+            streams: 0,
+            _folder: folder,
+        };
+        let hello: serde_json::Value = serde_json::from_slice(&sandbox.next(kind::HELLO)).unwrap();
+        let attach = serde_json::json!({
+            "version": hello["version"], "epoch": 1, "deadline_seconds": 60, "environment": [], "tunnel": false,
+        });
+        sandbox.send(kind::ATTACH, 0, &attach);
+        sandbox.next(kind::HELLO);
+        sandbox
+    }
+
+    /// Runs a command line; returns its exit status and the head of what it wrote.
+    pub fn run(&mut self, command: &str) -> (Option<i32>, String) {
+        self.streams += 1;
+        let request = ExecRequest {
+            argv: ["/bin/sh", "-c", command].map(str::to_owned).to_vec(),
+            folder: "/workspace".into(),
+            environment: Vec::new(),
+            timeout_ms: 60_000,
+            output: Output::Captured,
+        };
+        self.send(kind::EXEC, self.streams, &serde_json::to_value(request).unwrap());
+        let done: ExecDone = serde_json::from_slice(&self.next(kind::EXEC_DONE)).unwrap();
+        assert_eq!(done.start_error, None);
+        (done.exit_code, String::from_utf8_lossy(&done.head).into_owned())
+    }
+
+    fn send(&mut self, kind: u8, stream: u32, message: &serde_json::Value) {
+        let mut bytes = Vec::new();
+        frame::encode(kind, stream, 0, message.to_string().as_bytes(), &mut bytes);
+        self.launcher.stdin.as_mut().unwrap().write_all(&bytes).unwrap();
+    }
+
+    fn next(&mut self, kind: u8) -> Vec<u8> {
+        loop {
+            if let Some(frame) = self.decoder.next_frame() {
+                assert_eq!(frame.kind, kind);
+                return frame.payload;
+            }
+            let mut buffer = [0; 4096];
+            let count = self.launcher.stdout.as_mut().unwrap().read(&mut buffer).unwrap();
+            assert_ne!(count, 0, "the sandbox has ended");
+            self.decoder.extend(&buffer[..count]);
+        }
+    }
+}
+
+impl Drop for RawSandbox {
+    fn drop(&mut self) {
+        drop(self.launcher.stdin.take());
+        let _ = self.launcher.wait();
+    }
+}
+
 fn plan(folder: &Path) -> LaunchPlan {
     for name in ["work", "spill"] {
         fs::create_dir(folder.join(name)).unwrap();
@@ -198,7 +279,9 @@ fn plan(folder: &Path) -> LaunchPlan {
         },
         spill: folder.join("spill"),
         objects: None,
-        shown: vec!["/usr".into()],
+        shown: ["/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache"]
+            .map(Into::into)
+            .to_vec(),
         hidden: Vec::new(),
         probe: None,
         environment: Vec::new(),
