@@ -25,7 +25,7 @@ for target in $targets; do
     grep -A4 "^name = \"$target\"$" fuzz/Cargo.toml | grep -q '^required-features' && arguments="$arguments --features server"
 done
 # shellcheck disable=SC2086
-"$CARGO" build --locked --quiet --manifest-path fuzz/Cargo.toml --target "$host" --target-dir "$target_folder" $arguments
+"$CARGO" build --quiet --manifest-path fuzz/Cargo.toml --target "$host" --target-dir "$target_folder" $arguments
 for target in $targets; do
     mkdir -p "fuzz/corpus/$target" "fuzz/artifacts/$target" "fuzz/seeds/$target"
     printf '== %s, %s s\n' "$target" "$seconds"
