@@ -13,3 +13,4 @@ RUSTFLAGS="-C target-feature=+crt-static" \
 mkdir -p "$TARGET_FOLDER/$folder"
 cp -f "$TARGET_FOLDER/static/$HOST/$folder/backspace-supervisor" "$TARGET_FOLDER/$folder/.backspace-supervisor.new"
 mv -f "$TARGET_FOLDER/$folder/.backspace-supervisor.new" "$TARGET_FOLDER/$folder/backspace-supervisor"
+printf "supervisor: %s KiB, static\n" "$(($(wc -c <"$TARGET_FOLDER/$folder/backspace-supervisor") / 1024))"

@@ -97,7 +97,6 @@ fn spec() -> SandboxSpec {
         limits: SandboxLimits::default(),
         image: None,
         environment: Vec::new(),
-        allowed_hosts: Vec::new(),
         objects: None,
         checkout: None,
         deadline: Duration::from_secs(3600),

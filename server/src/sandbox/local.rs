@@ -29,6 +29,7 @@ mod disk;
 mod fault;
 mod folder;
 mod host_ids;
+mod limits;
 mod running;
 mod self_test;
 mod tools;

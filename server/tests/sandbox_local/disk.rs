@@ -1,6 +1,7 @@
 //! The disk limit: an image for each sandbox, which only root can mount.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use backspace_server::jobs::Jobs;
@@ -84,7 +85,18 @@ async fn the_limit_is_chosen_by_what_the_machine_can_do_and_is_told() {
             "{reason:?}"
         );
     }
-    let sandbox = provider.create(small_disk()).await.unwrap();
+    let checkout = tempfile::tempdir().unwrap();
+    fs::set_permissions(checkout.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(checkout.path().join("file"), "of the checkout\n").unwrap();
+    let spec = SandboxSpec {
+        checkout: Some(checkout.path().into()),
+        ..small_disk()
+    };
+    let sandbox = provider.create(spec).await.unwrap();
+    assert_eq!(
+        output(sandbox.as_ref(), "cat file && echo more >> file && tail -n 1 file").await,
+        "of the checkout\nmore\n"
+    );
     let much = "for n in 1 2 3; do head -c 30000000 /dev/zero > $n || exit 1; done";
     let (status, text) = outcome(sandbox.as_ref(), much).await;
     assert_eq!(status == Some(0), !is_hard, "{text}");

@@ -10,34 +10,27 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sandbox_supervisor::plan::{Identity, LaunchLimits, LaunchPlan, WorkTree};
+use sandbox_supervisor::plan::{Identity, LaunchPlan, WorkTree};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio_util::sync::CancellationToken;
 
 use super::super::egress::EgressPolicy;
 use super::super::supervised::{Entry, Lifecycle, Session, SupervisedSandbox};
-use super::super::{Sandbox, SandboxError, SandboxLimits, SandboxSpec};
+use super::super::{Sandbox, SandboxError, SandboxSpec};
 use super::cgroups::{Cgroups, SandboxCgroups};
 use super::checkouts::Checkouts;
 use super::disk::Disk;
 use super::fault::{self, StderrTail};
 use super::folder::{Folder, Folders, Storage};
 use super::host_ids::{HostIdPair, HostIds};
+use super::limits;
 use super::tools::Tools;
 use crate::jobs::Jobs;
 use crate::task::id::SandboxId;
 
 /// How long a sandbox may take to end by itself once its stream has ended.
 const END_DEADLINE: Duration = Duration::from_secs(3);
-
-/// Files and folders in each of the memory file systems.
-const MEMORY_INODES: u64 = 200_000;
-const SHARED_MEMORY_BYTES: u64 = 64 << 20;
-const OPEN_FILES: u64 = 65_536;
-
-/// Processes beside the commands' own: the supervisor and one init for each command.
-const OWN_PIDS: u64 = 64;
 
 /// Whether the program of the self-test is in a sandbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,6 +141,11 @@ impl Maker {
         let kept = self.checkouts.take(key, &folder.work(), bytes).map_err(failed);
         life.destroy().await?;
         kept
+    }
+
+    /// Tells whether the work tree of a sandbox can become a checkout: one in an image can't be moved out of it.
+    pub(super) fn can_keep_checkout(&self, id: SandboxId) -> bool {
+        self.checkouts.are_usable() && self.folders.of(id).image().is_none()
     }
 
     /// Removes checkouts that are over the size and under no work tree.
@@ -323,21 +321,8 @@ impl Maker {
             probe: (probe == Probe::Shown).then(|| self.supervisor.clone()),
             hidden: self.tools.hidden.clone(),
             environment: self.tools.environment.clone(),
-            limits: launch_limits(&spec.limits, &self.cgroups.limited()),
+            limits: limits::of_plan(&spec.limits, &self.cgroups.limited()),
         }
-    }
-}
-
-fn launch_limits(limits: &SandboxLimits, by_cgroup: &[&str]) -> LaunchLimits {
-    LaunchLimits {
-        // Pages of the memory file systems count as memory: /tmp, home and /dev/shm together stay under about half.
-        tmp_bytes: limits.tmp_bytes.min(limits.memory_bytes / 4),
-        shm_bytes: SHARED_MEMORY_BYTES.min(limits.memory_bytes / 16),
-        tmp_inodes: MEMORY_INODES,
-        file_bytes: limits.disk_bytes,
-        pids: u64::from(limits.pids) + OWN_PIDS,
-        process_memory_bytes: (!by_cgroup.contains(&"memory")).then_some(limits.memory_bytes),
-        open_files: OPEN_FILES,
     }
 }
 
