@@ -36,6 +36,7 @@ fuzz: ## Run the fuzz targets, FUZZ_SECONDS each; FUZZ_TARGETS names some of the
 bench: ## Measure what the harness costs on top of the commands it runs.
 	@$(MAKE) --no-print-directory build PROFILE=release
 	@sh bench/run.sh "$(TARGET_FOLDER)/release"
+	@sh bench/work_tree.sh "$(TARGET_FOLDER)/release"
 
 MODEL ?= scripted
 eval: ## Measure a model on small coding exercises: make eval MODEL=provider/model EVAL_FLAGS=…
