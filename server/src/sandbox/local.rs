@@ -204,7 +204,7 @@ impl SandboxProvider for LocalProvider {
         key: &str,
         bytes: u64,
     ) -> Result<Option<PathBuf>, SandboxError> {
-        if !self.maker.checkouts.are_usable() || self.maker.has_image(sandbox.id()) {
+        if !self.maker.can_keep_checkout(sandbox.id()) {
             return Ok(None);
         }
         let (maker, sandbox, key) = (Arc::clone(&self.maker), Arc::clone(sandbox), key.to_owned());

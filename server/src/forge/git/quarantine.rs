@@ -8,8 +8,9 @@
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{ChildStdin, ChildStdout};
+use tokio::sync::mpsc;
 use tokio_stream::{Stream, StreamExt as _};
 
 use crate::forge::git::GitStore;
@@ -55,21 +56,14 @@ impl GitStore {
         })
     }
 
-    /// Removes the quarantines of all Tasks but the given ones; returns how many.
-    pub async fn sweep_quarantines(&self, keep: &[TaskId]) -> Result<usize, GitError> {
-        let failed = |error| GitError::internal("quarantine", error);
-        let mut removed = 0;
-        let mut entries = tokio::fs::read_dir(self.quarantines()).await.map_err(failed)?;
-        while let Some(entry) = entries.next_entry().await.map_err(failed)? {
-            let name = entry.file_name();
-            let task = name.to_str().and_then(|name| name.strip_suffix(".git"));
-            let task = task.and_then(|task| task.parse::<TaskId>().ok());
-            if let Some(task) = task.filter(|task| !keep.contains(task)) {
-                self.remove_quarantine(task).await?;
-                removed += 1;
-            }
-        }
-        Ok(removed)
+    /// Lists the Tasks that have a quarantine.
+    pub fn quarantined_tasks(&self) -> Result<Vec<TaskId>, GitError> {
+        let entries = std::fs::read_dir(self.quarantines()).map_err(|error| GitError::internal("quarantine", error))?;
+        let task = |entry: std::io::Result<std::fs::DirEntry>| {
+            let name = entry.ok()?.file_name();
+            name.to_str()?.strip_suffix(".git")?.parse().ok()
+        };
+        Ok(entries.filter_map(task).collect())
     }
 
     /// Opens a quarantine that was made before, for a look at what it holds; no mirror is fetched.
@@ -248,6 +242,40 @@ impl Quarantine {
     /// Returns the tree of a commit that is here or in the mirror.
     pub async fn tree_of(&self, commit: &ObjectId) -> Result<ObjectId, GitError> {
         self.store.tree_of(&self.folder, commit).await
+    }
+
+    /// Packs the base commit with all of its files and none of its history, piece by piece.
+    ///
+    /// Ends early, and well, when nobody takes the pieces any more.
+    pub async fn pack_base(&self, piece_bytes: usize, pieces: mpsc::Sender<Vec<u8>>) -> Result<(), GitError> {
+        let call = Call::new(["pack-objects", "--revs", "--stdout", "--quiet", "--delta-base-offset"])
+            .git_dir(&self.folder)
+            .timeout(self.store.limits().fetch_timeout);
+        let commit = &self.mirror.commit;
+        let wanted = format!("--shallow {commit}\n{commit}\n");
+        let pump = async |mut stdin: ChildStdin, mut stdout: ChildStdout| {
+            let asked = stdin.write_all(wanted.as_bytes()).await;
+            drop(stdin);
+            if let Err(error) = asked {
+                return (Err(error), Then::Kill);
+            }
+            loop {
+                let mut piece = Vec::with_capacity(piece_bytes);
+                match (&mut stdout).take(piece_bytes as u64).read_to_end(&mut piece).await {
+                    Ok(0) => return (Ok(()), Then::Wait),
+                    Ok(_) if pieces.send(piece).await.is_err() => return (Ok(()), Then::Kill),
+                    Ok(_) => {}
+                    Err(error) => return (Err(error), Then::Kill),
+                }
+            }
+        };
+        let (pumped, status, stderr) = self.store.git().drive(call, pump).await?;
+        pumped.map_err(|error| GitError::internal("pack-objects", error))?;
+        if status.success() || pieces.is_closed() {
+            Ok(())
+        } else {
+            Err(GitError::internal("pack-objects", format!("{stderr} ({status})")))
+        }
     }
 
     /// Packs the objects that a tree has and the base has not, for a sandbox that lost them.

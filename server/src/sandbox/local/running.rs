@@ -60,11 +60,6 @@ impl Maker {
         Ok(sandbox)
     }
 
-    /// Returns whether a sandbox's folders are in an image, out of which they can't be moved.
-    pub(super) fn has_image(&self, id: SandboxId) -> bool {
-        self.folders.of(id).image().is_some()
-    }
-
     /// Returns where the folders of a sandbox for a Task are.
     pub(super) fn storage(&self) -> Storage {
         self.disk.templates().map_or(Storage::Folders, |_| Storage::Image)
