@@ -6,8 +6,6 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use serde::{Deserialize, Serialize};
-
 pub mod presets;
 pub mod rules;
 
@@ -134,8 +132,7 @@ fn split_port(text: &str) -> Result<(&str, Option<u16>), HostError> {
 }
 
 /// Hosts and ports that are allowed together.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HostPattern {
     place: Place,
     /// `None` stands for `USUAL_PORTS`.
@@ -213,20 +210,6 @@ impl fmt::Display for HostPattern {
             Place::Exactly(host) => write!(formatter, "{host}")?,
         }
         self.port.map_or(Ok(()), |port| write!(formatter, ":{port}"))
-    }
-}
-
-impl TryFrom<String> for HostPattern {
-    type Error = HostError;
-
-    fn try_from(text: String) -> Result<Self, HostError> {
-        Self::parse(&text)
-    }
-}
-
-impl From<HostPattern> for String {
-    fn from(pattern: HostPattern) -> Self {
-        pattern.to_string()
     }
 }
 
