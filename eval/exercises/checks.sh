@@ -10,6 +10,12 @@ no() { # WORDS
     exit 1
 }
 
+# Go's library is built once for all checks where there is a cache of it; a check gets a copy to write to.
+if [ -d "${BUILD_CACHE:-}/go-build" ]; then
+    [ -d /tmp/go-build ] || cp -R "$BUILD_CACHE/go-build" /tmp/go-build
+    export GOCACHE=/tmp/go-build
+fi
+
 # Ends the check, with the words of what failed before the reason.
 no_after() { # FILE WORDS
     tail -n 25 "$1"

@@ -42,6 +42,9 @@ pub(crate) struct Place {
     /// Keep repositories, the server's data and its log in this new or empty folder; default a temporary one.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) work: Option<PathBuf>,
+    /// Folder that checks may read as $BUILD_CACHE; `go-build` in it saves each from building Go's library anew.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) build_cache: Option<PathBuf>,
     /// Exercises at once.
     #[arg(long, value_name = "NUMBER", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) jobs: u16,

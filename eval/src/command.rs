@@ -43,6 +43,7 @@ pub(crate) async fn execute(cli: Cli) -> Result<Exit> {
 struct Site {
     folder: PathBuf,
     binaries: PathBuf,
+    build_cache: Option<PathBuf>,
     _temporary: Option<TempDir>,
 }
 
@@ -73,6 +74,15 @@ impl Site {
             binaries: binaries
                 .canonicalize()
                 .with_context(|| format!("find {}", binaries.display()))?,
+            build_cache: place
+                .build_cache
+                .as_ref()
+                .map(|folder| {
+                    folder
+                        .canonicalize()
+                        .with_context(|| format!("find {}", folder.display()))
+                })
+                .transpose()?,
             _temporary: temporary,
         })
     }
@@ -93,7 +103,8 @@ impl Site {
     /// Makes the judge, and sees to it that what the exercises need is there before anything is spent.
     async fn judge(&self, exercises: &[Exercise]) -> Result<Judge> {
         let unusable = |error: backspace_server::sandbox::SandboxError| anyhow::Error::new(Unusable).context(error);
-        let judge = Judge::new(self.folder.join("judge"), self.binary("backspace-supervisor")?).map_err(unusable)?;
+        let supervisor = self.binary("backspace-supervisor")?;
+        let judge = Judge::new(self.folder.join("judge"), supervisor, self.build_cache.clone()).map_err(unusable)?;
         let mut needs: Vec<String> = exercises
             .iter()
             .flat_map(|exercise| exercise.settings.needs.clone())

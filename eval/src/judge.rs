@@ -58,15 +58,22 @@ pub(crate) enum JudgeError {
 /// Judges results.
 pub(crate) struct Judge {
     provider: LocalProvider,
+    build_cache: Option<PathBuf>,
 }
 
 impl Judge {
-    /// Prepares the folder of the judge's sandboxes.
-    pub(crate) fn new(state_folder: PathBuf, supervisor: PathBuf) -> Result<Self, SandboxError> {
+    /// Prepares the folder of the judge's sandboxes. A build cache is shown in them read-only.
+    pub(crate) fn new(
+        state_folder: PathBuf,
+        supervisor: PathBuf,
+        build_cache: Option<PathBuf>,
+    ) -> Result<Self, SandboxError> {
         let mut config = LocalConfig::new(state_folder, supervisor);
         config.first_host_id = FIRST_HOST_ID;
+        config.extra_paths.extend(build_cache.clone());
         Ok(Self {
             provider: LocalProvider::new(config, Jobs::new())?,
+            build_cache,
         })
     }
 
@@ -75,7 +82,7 @@ impl Judge {
         let script = r#"for name; do command -v "$name" >/dev/null 2>&1 || echo "$name"; done"#;
         let mut argv: Vec<String> = ["/bin/sh", "-c", script, "missing"].map(Into::into).into();
         argv.extend_from_slice(programs);
-        let sandbox = self.provider.create(spec(None)).await?;
+        let sandbox = self.provider.create(self.spec(None)).await?;
         let report = sandbox.exec(exec(argv, CHECKOUT_TIME), None).await;
         sandbox.destroy().await?;
         Ok(String::from_utf8_lossy(&report?.output)
@@ -91,10 +98,27 @@ impl Judge {
         repository: &Repository,
         commit: &str,
     ) -> Result<Verdict, JudgeError> {
-        let sandbox = self.provider.create(spec(Some(repository.objects()))).await?;
+        let sandbox = self.provider.create(self.spec(Some(repository.objects()))).await?;
         let verdict = judge_in(&sandbox, exercise, repository.base(), commit).await;
         sandbox.destroy().await?;
         verdict
+    }
+
+    fn spec(&self, objects: Option<PathBuf>) -> SandboxSpec {
+        let cache = self
+            .build_cache
+            .as_ref()
+            .map(|path| path.to_string_lossy().into_owned());
+        SandboxSpec {
+            id: SandboxId::random(),
+            epoch: Epoch(1),
+            limits: SandboxLimits::default(),
+            image: None,
+            environment: cache.map(|path| ("BUILD_CACHE".into(), path)).into_iter().collect(),
+            objects,
+            checkout: None,
+            deadline: CHECK_TIME + 2 * CHECKOUT_TIME,
+        }
     }
 }
 
@@ -154,19 +178,6 @@ fn exec(argv: Vec<String>, timeout: Duration) -> ExecSpec {
     spec.argv = argv;
     spec.environment = vec![("CHECK".into(), CHECK.into()), ("BASE".into(), BASE.into())];
     spec
-}
-
-fn spec(objects: Option<PathBuf>) -> SandboxSpec {
-    SandboxSpec {
-        id: SandboxId::random(),
-        epoch: Epoch(1),
-        limits: SandboxLimits::default(),
-        image: None,
-        environment: Vec::new(),
-        objects,
-        checkout: None,
-        deadline: CHECK_TIME + 2 * CHECKOUT_TIME,
-    }
 }
 
 #[cfg(test)]
