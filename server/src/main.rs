@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use backspace_server::config::{Config, settings};
-use backspace_server::{app, doctor, shutdown, telemetry};
+use backspace_server::{app, doctor, shutdown, telemetry, tokens};
 
 const EX_USAGE: u8 = 64;
 
@@ -18,7 +18,7 @@ fn main() -> ExitCode {
         eprintln!("backspace-server: a TLS provider was installed twice");
         return ExitCode::FAILURE;
     }
-    let flags = settings::command().get_matches();
+    let flags = settings::command().subcommand(tokens::command()).get_matches();
     if flags.subcommand_matches("settings").is_some() {
         print!("{}", settings::reference());
         return ExitCode::SUCCESS;
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if let Some(matches) = flags.subcommand_matches("token") {
-        return tokens(matches, values.text("BACKSPACE_TOKENS_FILE").map(PathBuf::from));
+        return change_tokens(matches, values.text("BACKSPACE_TOKENS_FILE").map(PathBuf::from));
     }
     let config = match Config::new(&values, data_home(&environment)) {
         Ok(config) => config,
@@ -79,8 +79,8 @@ async fn serve(config: Config) -> ExitCode {
     }
 }
 
-fn tokens(matches: &clap::ArgMatches, file: Option<PathBuf>) -> ExitCode {
-    match backspace_server::tokens::run(matches, file) {
+fn change_tokens(matches: &clap::ArgMatches, file: Option<PathBuf>) -> ExitCode {
+    match tokens::run(matches, file) {
         Ok(text) => {
             print!("{text}");
             ExitCode::SUCCESS

@@ -29,6 +29,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("config", &["task", "secret", "sandbox"]),
     ("telemetry", &["config", "secret"]),
     ("doctor", &["app", "config", "jobs"]),
+    ("tokens", &["api"]),
 ];
 
 /// Adapters and what only their own module and `app` may call them by.

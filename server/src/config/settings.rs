@@ -142,7 +142,6 @@ pub fn command() -> Command {
         .after_help("Every flag has the variable shown behind it; .env in the working folder is read too. Secrets have no flag: set NAME or NAME_FILE.")
         .arg(Arg::new("print-config").long("print-config").action(ArgAction::SetTrue).help("print all settings with their origin and exit"))
         .subcommand(Command::new("doctor").about("check this machine: sandbox, git, data folder, models, forges"))
-        .subcommand(crate::tokens::command())
         .subcommand(Command::new("settings").about("print the reference of all settings as Markdown").hide(true));
     for setting in SETTINGS.iter().filter(|setting| !setting.flag.is_empty()) {
         let default = if setting.default.is_empty() {
