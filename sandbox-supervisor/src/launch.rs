@@ -5,7 +5,7 @@
 //! folder until the kernel has killed everything inside, and kills PID 1 when the server's end of stdin
 //! is gone, should PID 1 not end by itself.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -13,8 +13,10 @@ use std::path::{Path, PathBuf};
 use sandbox_supervisor::plan::{Identity, LaunchFault, LaunchPlan, Layer};
 use sandbox_supervisor::supervisor::{self, SupervisorConfig};
 
+use self::cgroups::Joining;
 use self::system::Forked;
 
+mod cgroups;
 mod devices;
 mod disk;
 mod identity;
@@ -46,7 +48,7 @@ pub(crate) fn main() -> ! {
 }
 
 fn launch() -> Result<i32, LaunchFault> {
-    let prepared = Prepared::from_stdin()?;
+    let mut prepared = Prepared::from_stdin()?;
     let plan = &prepared.plan;
     // Root may read what its mapped user may not, and must open it before; a user gets the right by the namespaces.
     let trees = match plan.identity {
@@ -75,6 +77,11 @@ fn launch() -> Result<i32, LaunchFault> {
         }
     };
     tree::build(plan, trees)?;
+    // Before PID 1, so that it and all after it are in the cgroups, and see those as the root of their namespace.
+    if let Some(joining) = prepared.joining.take() {
+        joining.finish()?;
+    }
+    identity::enter_cgroup_namespace()?;
     let (holder_lives, holder_end) = system::pipe().map_err(fault(Layer::Process, "pipe"))?;
     match system::fork().map_err(fault(Layer::Process, "fork PID 1"))? {
         Forked::Child => {
@@ -102,6 +109,7 @@ struct Prepared {
     input: OwnedFd,
     output: OwnedFd,
     nothing: OwnedFd,
+    joining: Option<Joining>,
     /// Inherited by PID 1 and never read: its lock says that the sandbox lives.
     _lock: File,
 }
@@ -112,10 +120,7 @@ impl Prepared {
         let _ = system::leave_session();
         system::set_creation_mask(0o022);
         let plan = LaunchPlan::read_from(&mut io::stdin().lock()).map_err(fault(Layer::Plan, "read the plan"))?;
-        for cgroup in &plan.cgroups {
-            let file = cgroup.join("cgroup.procs");
-            fs::write(&file, "0").map_err(fault(Layer::Cgroups, format!("enter {}", file.display())))?;
-        }
+        let joining = Joining::start(&plan.cgroups)?;
         let lock = open_lock(&plan.lock)?;
         let memory_events = plan.oom_counter.as_ref().map(File::open).transpose();
         let duplicate = |stream: BorrowedFd<'_>| {
@@ -136,6 +141,7 @@ impl Prepared {
                 .map_err(fault(Layer::Plan, "open /dev/null"))?
                 .into(),
             _lock: lock,
+            joining: Some(joining),
             plan,
         })
     }

@@ -20,7 +20,6 @@ const NAMESPACES: i32 = libc::CLONE_NEWUSER
     | libc::CLONE_NEWPID
     | libc::CLONE_NEWIPC
     | libc::CLONE_NEWUTS
-    | libc::CLONE_NEWCGROUP
     | libc::CLONE_NEWNET;
 
 /// Enters new namespaces with the identity of the plan. Processes forked from here on are in the new
@@ -30,6 +29,13 @@ pub(crate) fn enter(identity: Identity) -> Result<(), LaunchFault> {
         Identity::Mapped { command_id } => enter_mapped(command_id),
         Identity::Own => enter_own(),
     }
+}
+
+/// Makes the cgroups that this process is in the root of what is seen inside. Not with the other namespaces, because
+/// the process may be entering its cgroups then.
+pub(crate) fn enter_cgroup_namespace() -> Result<(), LaunchFault> {
+    system::unshare(libc::CLONE_NEWCGROUP)
+        .map_err(|error| LaunchFault::new(Layer::Namespaces, "unshare cgroups", &error))
 }
 
 fn enter_mapped(command_id: u32) -> Result<(), LaunchFault> {
