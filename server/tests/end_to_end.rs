@@ -30,6 +30,8 @@ mod messages;
 mod moved;
 #[path = "end_to_end/network.rs"]
 mod network;
+#[path = "end_to_end/odd.rs"]
+mod odd;
 #[path = "end_to_end/publication.rs"]
 mod publication;
 #[path = "end_to_end/recording.rs"]

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::agent::prompt::SourcedText;
 
+mod absent;
 mod ci;
 mod commands;
 mod ecosystem;
@@ -21,7 +22,7 @@ use settings::{RepositorySettings, SettingsError};
 use tree::{TreeError, TreeListing};
 
 /// Version of the form of `Analysis`; a cached one of another version is made anew.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// What is known of a commit.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -32,6 +33,8 @@ pub struct Analysis {
     pub languages: Vec<Language>,
     /// Languages and layout in some lines, for the first prompt.
     pub summary: String,
+    /// What the work tree lacks, for people and the model, one sentence each.
+    pub absent: Vec<String>,
     /// Commands that check the repository, in the order to run them.
     pub verification_commands: Vec<String>,
     /// What the repository tells agents; at most 32 KiB together.
@@ -73,10 +76,14 @@ pub async fn analyse(tree: &TreeListing<'_>) -> Result<Analysis, AnalyseError> {
         stated => stated.to_vec(),
     };
     let languages = layout::languages(tree.paths());
+    let absent = absent::find(tree).await?;
+    let mut summary = layout::summary(tree, &languages);
+    summary.extend(absent.iter().map(|sentence| format!("Note: {sentence}.\n")));
     Ok(Analysis {
         version: VERSION,
-        summary: layout::summary(tree, &languages),
+        summary,
         languages,
+        absent,
         verification_commands,
         instruction_files: instructions::read(tree).await?,
         settings,
@@ -110,6 +117,7 @@ mod tests {
                 "Languages by files: Rust 67 %, Python 33 %.\n5 files. At the top: a/ (2 files), tools/ (1 file), \
 AGENTS.md, Cargo.toml.\n"
                     .into(),
+            absent: Vec::new(),
             verification_commands: vec!["cargo test --workspace".into()],
             instruction_files: vec![SourcedText {
                 origin: "AGENTS.md".into(),

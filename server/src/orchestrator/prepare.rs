@@ -17,6 +17,7 @@ use crate::orchestrator::workspace::Workspace;
 use crate::orchestrator::{Parts, analyse, checkout, stated};
 use crate::sandbox::{ExecSpec, Sandbox, SandboxSpec};
 use crate::task::branch::BranchName;
+use crate::task::event::EventPayload;
 use crate::task::failure::{Failure, Reason};
 use crate::task::id::{CallId, SandboxId, Timestamp};
 use crate::task::record::{Base, Checkpoint};
@@ -122,6 +123,7 @@ fn sandbox_spec(parts: &Parts, log: &RunLog, id: SandboxId, mirror: &Mirror) -> 
 async fn make_ready(parts: &Parts, log: &RunLog, bench: &mut Workbench) -> Result<(), Halt> {
     log.step(12, "Looking at the project").await?;
     let analysis = analysis(parts, bench).await?;
+    tell_absent(log, &analysis.absent).await?;
     bench.commands = match log.record().spec.verification_commands {
         commands if commands.is_empty() => analysis.verification_commands.clone(),
         commands => commands,
@@ -138,9 +140,32 @@ async fn make_ready(parts: &Parts, log: &RunLog, bench: &mut Workbench) -> Resul
     ready
 }
 
+/// Tells people, once, what the work tree lacks; the model reads it in the layout.
+async fn tell_absent(log: &RunLog, absent: &[String]) -> Result<(), Halt> {
+    let known = log.record().progress.notes;
+    let news: Vec<String> = absent
+        .iter()
+        .filter(|sentence| !known.contains(sentence))
+        .cloned()
+        .collect();
+    if news.is_empty() {
+        return Ok(());
+    }
+    let warning = |message: &String| EventPayload::Warning {
+        message: message.clone(),
+    };
+    let events = news.iter().map(warning).collect();
+    Ok(log.write(events, |progress| progress.notes.extend(news)).await?)
+}
+
 /// Analyses the base commit, once for each commit.
 async fn analysis(parts: &Parts, bench: &Workbench) -> Result<Arc<Analysis>, Halt> {
-    let key = format!("analysis:1:{}:{}", bench.repository.address, bench.base.commit);
+    let key = format!(
+        "analysis:{}:{}:{}",
+        analyse::VERSION,
+        bench.repository.address,
+        bench.base.commit
+    );
     if let Some(known) = parts
         .store
         .recall(&key)

@@ -28,6 +28,11 @@ impl Repository {
         Self { bare }
     }
 
+    /// Takes a bare repository that was made in another way.
+    pub fn of(bare: PathBuf) -> Self {
+        Self { bare }
+    }
+
     pub fn url(&self) -> String {
         self.bare.to_str().unwrap().to_owned()
     }
@@ -77,7 +82,8 @@ impl Repository {
     }
 }
 
-fn run(arguments: &[&str]) -> String {
+/// Runs git as Ada, and returns what it says without the last line end.
+pub fn run(arguments: &[&str]) -> String {
     let output = Command::new("git")
         .args(arguments)
         .env("GIT_CONFIG_NOSYSTEM", "1")
