@@ -219,6 +219,11 @@ pub trait Forge: Send + Sync + 'static {
     /// Opens a pull request, or adopts or updates the one that is there.
     async fn open_pull_request(&self, repository: &Repository, new: NewPullRequest) -> Result<PullRequest, ForgeError>;
 
+    /// Removes what the adapter itself keeps of a deleted Task's words; what a remote forge has is not touched.
+    async fn forget(&self, _task: TaskId) -> Result<(), ForgeError> {
+        Ok(())
+    }
+
     /// Returns an issue's title, body and comments.
     async fn issue(&self, repository: &Repository, issue: &str) -> Result<UntrustedText, ForgeError>;
 

@@ -392,6 +392,11 @@ impl Orchestrator {
         if let Err(error) = self.parts.git.remove_quarantine(id).await {
             tracing::warn!(task.id = %id, error = &error as &dyn std::error::Error, "the objects of a deleted task are left behind");
         }
+        for forge in &self.parts.forges {
+            if let Err(error) = forge.forget(id).await {
+                tracing::warn!(task.id = %id, error = &error as &dyn std::error::Error, "the pull request of a deleted task keeps its words");
+            }
+        }
         Ok(())
     }
 

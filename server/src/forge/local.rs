@@ -14,7 +14,7 @@ use crate::forge::local::record::PullRequests;
 use crate::forge::{Access, Forge, ForgeError, GitRemote, GitTransport, NewPullRequest, Repository, UntrustedText};
 use crate::task::address::RepositoryAddress;
 use crate::task::branch::BranchName;
-use crate::task::id::ObjectId;
+use crate::task::id::{ObjectId, TaskId};
 use crate::task::result::PullRequest;
 use crate::task::spec::Revision;
 
@@ -174,6 +174,10 @@ impl Forge for LocalForge {
     async fn open_pull_request(&self, repository: &Repository, new: NewPullRequest) -> Result<PullRequest, ForgeError> {
         let address = repository.address.to_string();
         self.pull_requests.open_or_update(&address, new).map_err(internal)
+    }
+
+    async fn forget(&self, task: TaskId) -> Result<(), ForgeError> {
+        self.pull_requests.forget(task).map_err(internal)
     }
 
     async fn issue(&self, _repository: &Repository, issue: &str) -> Result<UntrustedText, ForgeError> {

@@ -90,6 +90,51 @@ async fn numbers_count_up_in_each_repository() {
 }
 
 #[tokio::test]
+async fn a_deleted_task_leaves_no_words_and_its_branch_keeps_its_number() {
+    let fixture = Fixture::new().await;
+    let forge = open(&fixture);
+    let bare = fixture.bare("root/a.git", &[("a", b"1\n")]);
+    let address = address(&fixture, "root/a.git");
+    let repository = forge
+        .repository(&address, &Revision::DefaultBranch, Access::Push)
+        .await
+        .unwrap();
+    let (deleted, other) = (TaskId::random(), TaskId::random());
+    let new = |task, head: &str| NewPullRequest {
+        task,
+        title: "Words".into(),
+        body: "Words of the task".into(),
+        head_branch: branch(head),
+        head_commit: bare.get_ref("main").unwrap().parse().unwrap(),
+        base_branch: main_branch(),
+        draft: true,
+        labels: vec!["words".into()],
+        reviewers: vec!["ada".into()],
+        assignees: Vec::new(),
+    };
+    let first = forge
+        .open_pull_request(&repository, new(deleted, "x/one"))
+        .await
+        .unwrap();
+    forge.open_pull_request(&repository, new(other, "x/two")).await.unwrap();
+    forge.forget(deleted).await.unwrap();
+
+    let left = forge.pull_request(&address, 1).unwrap().unwrap();
+    assert_eq!(left.pull_request, first);
+    assert_eq!((left.title, left.body, left.labels, left.reviewers), Default::default());
+    assert_eq!(
+        forge.pull_request(&address, 2).unwrap().unwrap().body,
+        "Words of the task"
+    );
+    // A later task on the branch has the same pull request.
+    let again = forge
+        .open_pull_request(&repository, new(TaskId::random(), "x/one"))
+        .await
+        .unwrap();
+    assert_eq!(again.number, 1);
+}
+
+#[tokio::test]
 async fn repositories_outside_the_roots_are_not_found_also_through_links() {
     let fixture = Fixture::new().await;
     let forge = open(&fixture);

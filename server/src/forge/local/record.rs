@@ -4,7 +4,7 @@
 //! count up in each repository and are given out under a lock.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -106,19 +106,32 @@ impl PullRequests {
         Ok(pull_request)
     }
 
-    fn all(&self, repository: &str) -> io::Result<Vec<StoredPullRequest>> {
-        let entries = match std::fs::read_dir(self.repository_folder(repository)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries?,
-        };
-        let mut all = Vec::new();
-        for entry in entries {
-            let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "json") {
-                all.push(serde_json::from_slice(&std::fs::read(path)?)?);
+    /// Takes the words out of the pull requests that a Task wrote last. Number, branches and head stay, because the
+    /// branch does: a later pull request for it is the same one, and no number is given out twice.
+    pub(super) fn forget(&self, task: TaskId) -> io::Result<()> {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        for entry in std::fs::read_dir(&self.folder)? {
+            for (path, stored) in read_all(&entry?.path())? {
+                if stored.task != task {
+                    continue;
+                }
+                let emptied = StoredPullRequest {
+                    title: String::new(),
+                    body: String::new(),
+                    labels: Vec::new(),
+                    reviewers: Vec::new(),
+                    assignees: Vec::new(),
+                    ..stored
+                };
+                write_atomically(&path, &serde_json::to_vec_pretty(&emptied)?)?;
             }
         }
-        Ok(all)
+        Ok(())
+    }
+
+    fn all(&self, repository: &str) -> io::Result<Vec<StoredPullRequest>> {
+        let all = read_all(&self.repository_folder(repository))?;
+        Ok(all.into_iter().map(|(_, stored)| stored).collect())
     }
 
     fn repository_folder(&self, repository: &str) -> PathBuf {
@@ -129,6 +142,23 @@ impl PullRequests {
         let name = format!("{}.json", crate::forge::git::key(head_branch));
         self.repository_folder(repository).join(name)
     }
+}
+
+/// Reads the pull requests of a repository's folder, with their files.
+fn read_all(folder: &Path) -> io::Result<Vec<(PathBuf, StoredPullRequest)>> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut all = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "json") {
+            let stored = serde_json::from_slice(&std::fs::read(&path)?)?;
+            all.push((path, stored));
+        }
+    }
+    Ok(all)
 }
 
 /// Encodes what may not stand in a URL's path as it is.
