@@ -26,6 +26,7 @@ mod baseline;
 mod checkout;
 mod fetch;
 mod finish;
+mod housekeeping;
 mod parts;
 mod prepare;
 mod publish;
@@ -198,9 +199,13 @@ impl Orchestrator {
         Self { parts, scheduler }
     }
 
-    /// Starts to give run slots, first to Tasks that an earlier server left behind.
+    /// Starts to give run slots, first to Tasks that an earlier server left behind, and to keep house.
     pub fn start(&self) {
         self.scheduler.start();
+        let parts = Arc::clone(&self.parts);
+        self.parts.jobs.spawn("housekeeping", async move {
+            housekeeping::keep_house(&parts).await;
+        });
     }
 
     /// Refuses new Tasks, brings every run to a durable point and returns when all have stopped.

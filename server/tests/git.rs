@@ -22,11 +22,15 @@ mod local_forge;
 mod mirror;
 #[path = "git/names.rs"]
 mod names;
+#[path = "git/odd.rs"]
+mod odd;
 #[path = "git/policy.rs"]
 mod policy;
 #[path = "git/publication.rs"]
 mod publication;
 #[path = "git/quarantine.rs"]
 mod quarantine;
+#[path = "git/tidy.rs"]
+mod tidy;
 #[path = "git/workspace.rs"]
 mod workspace;

@@ -23,6 +23,7 @@ pub use crate::forge::git::quarantine::{Known, Quarantine};
 pub(crate) use crate::forge::git::remote::key;
 pub use crate::forge::git::remote::{RemoteRef, RemoteRefs};
 pub use crate::forge::git::repository::ObjectFormat;
+pub use crate::forge::git::tidy::Tidied;
 
 pub(crate) mod command;
 mod diff;
@@ -36,6 +37,7 @@ mod push;
 mod quarantine;
 mod remote;
 pub(crate) mod repository;
+mod tidy;
 mod tree;
 mod walk;
 
@@ -80,6 +82,10 @@ const CONFIGURATION: &str = "\
 pub struct GitLimits {
     /// Size of one pack of a mirror. 2 GiB.
     pub mirror_bytes: u64,
+    /// Size of all mirrors, beyond which those not in use go. 20 GiB.
+    pub mirrors_bytes: u64,
+    /// Packs of a mirror, beyond which they become one. 20.
+    pub mirror_packs: usize,
     /// Time of one fetch. 30 min.
     pub fetch_timeout: Duration,
     /// Time of one push. 10 min.
@@ -106,6 +112,8 @@ impl Default for GitLimits {
     fn default() -> Self {
         Self {
             mirror_bytes: 2 << 30,
+            mirrors_bytes: 20 << 30,
+            mirror_packs: 20,
             fetch_timeout: Duration::from_secs(30 * 60),
             push_timeout: Duration::from_secs(10 * 60),
             tree_entries: 200_000,
@@ -219,6 +227,10 @@ impl GitStore {
 
     pub(crate) fn mirror_folder(&self, key: &str) -> PathBuf {
         self.inner.folder.join("mirrors").join(format!("{key}.git"))
+    }
+
+    pub(crate) fn mirrors(&self) -> PathBuf {
+        self.inner.folder.join("mirrors")
     }
 
     pub(crate) fn quarantines(&self) -> PathBuf {

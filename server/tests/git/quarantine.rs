@@ -348,18 +348,18 @@ async fn a_saved_tree_can_be_packed_for_a_sandbox_that_lost_it() {
 }
 
 #[tokio::test]
-async fn quarantines_of_other_tasks_are_swept() {
+async fn quarantines_are_listed_by_their_tasks_and_removed_alone() {
     let fixture = Fixture::new().await;
     let mirror = fixture.mirror(&fixture.bare("a.git", &[("a", b"1\n")])).await;
     let (kept, gone) = (TaskId::random(), TaskId::random());
     for task in [kept, gone] {
         fixture.store.quarantine(task, &mirror).unwrap();
     }
-    assert_eq!(fixture.store.sweep_quarantines(&[kept]).await.unwrap(), 1);
-    let left: Vec<_> = std::fs::read_dir(fixture.path("git/quarantines"))
-        .unwrap()
-        .flatten()
-        .collect();
-    assert_eq!(left.len(), 1);
-    assert_eq!(left[0].file_name().to_str(), Some(format!("{kept}.git").as_str()));
+    let mut tasks = fixture.store.quarantined_tasks().unwrap();
+    tasks.sort();
+    let mut both = [kept, gone];
+    both.sort();
+    assert_eq!(tasks, both);
+    fixture.store.remove_quarantine(gone).await.unwrap();
+    assert_eq!(fixture.store.quarantined_tasks().unwrap(), [kept]);
 }

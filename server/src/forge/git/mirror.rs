@@ -12,6 +12,7 @@ use crate::forge::git::command::{Call, Reach};
 use crate::forge::git::error::GitError;
 use crate::forge::git::remote::key;
 use crate::forge::git::repository::{ObjectFormat, create_bare, write_atomically};
+use crate::forge::git::tidy::note_use;
 use crate::task::branch::BranchName;
 use crate::task::id::ObjectId;
 
@@ -64,15 +65,18 @@ impl GitStore {
         let folder = self.mirror_folder(&mirror_key);
         let _lock = self.lock_mirror(&mirror_key).await;
         if let Some(mirror) = commit.and_then(|commit| checked(&folder, commit)) {
+            note_use(&folder);
             return Ok(mirror);
         }
         let tip = self.tip(remote, branch).await?;
         let wanted = commit.unwrap_or(&tip);
         if let Some(mirror) = checked(&folder, wanted) {
+            note_use(&folder);
             return Ok(mirror);
         }
         let failed = |error| GitError::internal("mirror", error);
         create_bare(&folder, ObjectFormat::of(&tip), None).map_err(failed)?;
+        note_use(&folder);
         let reach = self.reach(remote)?;
         // The name of the ref is ours: branch names of the remote may contradict those of yesterday.
         let branch_ref = format!("+{}:refs/heads/{}", branch.to_ref(), key(branch.as_str()));
@@ -154,7 +158,7 @@ impl GitStore {
 }
 
 /// Removes what a fetch that failed has left; returns the size of the largest. The caller holds the lock.
-fn remove_leftovers(folder: &Path) -> u64 {
+pub(crate) fn remove_leftovers(folder: &Path) -> u64 {
     let mut largest = 0;
     let entries = std::fs::read_dir(folder.join("objects/pack")).into_iter().flatten();
     for entry in entries.flatten() {

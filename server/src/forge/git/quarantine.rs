@@ -55,21 +55,14 @@ impl GitStore {
         })
     }
 
-    /// Removes the quarantines of all Tasks but the given ones; returns how many.
-    pub async fn sweep_quarantines(&self, keep: &[TaskId]) -> Result<usize, GitError> {
-        let failed = |error| GitError::internal("quarantine", error);
-        let mut removed = 0;
-        let mut entries = tokio::fs::read_dir(self.quarantines()).await.map_err(failed)?;
-        while let Some(entry) = entries.next_entry().await.map_err(failed)? {
-            let name = entry.file_name();
-            let task = name.to_str().and_then(|name| name.strip_suffix(".git"));
-            let task = task.and_then(|task| task.parse::<TaskId>().ok());
-            if let Some(task) = task.filter(|task| !keep.contains(task)) {
-                self.remove_quarantine(task).await?;
-                removed += 1;
-            }
-        }
-        Ok(removed)
+    /// Lists the Tasks that have a quarantine.
+    pub fn quarantined_tasks(&self) -> Result<Vec<TaskId>, GitError> {
+        let entries = std::fs::read_dir(self.quarantines()).map_err(|error| GitError::internal("quarantine", error))?;
+        let task = |entry: std::io::Result<std::fs::DirEntry>| {
+            let name = entry.ok()?.file_name();
+            name.to_str()?.strip_suffix(".git")?.parse().ok()
+        };
+        Ok(entries.filter_map(task).collect())
     }
 
     /// Opens a quarantine that was made before, for a look at what it holds; no mirror is fetched.
