@@ -30,6 +30,8 @@ mod policy;
 mod publication;
 #[path = "git/quarantine.rs"]
 mod quarantine;
+#[path = "git/sent.rs"]
+mod sent;
 #[path = "git/tidy.rs"]
 mod tidy;
 #[path = "git/workspace.rs"]

@@ -8,12 +8,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
 use crate::forge::git::{CommitMessage, GitError, Known, Quarantine, Signature};
-use crate::orchestrator::workspace::script::require_success;
-use crate::sandbox::{Changes, FileError, FileReply, FileRequest, OutputMode, Sandbox, SandboxError, WORK_TREE};
+use crate::orchestrator::workspace::script::{PIECE_BYTES, require_success};
+use crate::sandbox::{Changes, OutputMode, Sandbox, SandboxError, WORK_TREE};
 use crate::task::branch::BranchName;
 use crate::task::id::{ObjectId, Timestamp};
 use crate::task::record::Checkpoint;
@@ -23,14 +20,15 @@ pub use crate::orchestrator::workspace::rebase::Rebased;
 mod rebase;
 mod script;
 
-/// Bytes of a delivery written into a sandbox at once; base64 of it fits a frame.
-const PIECE_BYTES: usize = 384 * 1024;
-
 const CHECKOUT: &str = concat!(
+    include_str!("workspace/repository.sh"),
     include_str!("workspace/checkout.sh"),
     include_str!("workspace/start.sh")
 );
-const SAVE: &str = include_str!("workspace/save.sh");
+const SAVE: &str = concat!(
+    include_str!("workspace/repository.sh"),
+    include_str!("workspace/save.sh")
+);
 const RESTORE: &str = include_str!("workspace/restore.sh");
 const SETTLE: &str = include_str!("workspace/settle.sh");
 const RESET: &str = include_str!("workspace/reset.sh");
@@ -79,7 +77,7 @@ pub struct Workspace {
 impl Workspace {
     /// Checks the base commit out into an empty work tree, on a branch of the base branch's name.
     ///
-    /// The sandbox must have been made with the mirror's objects.
+    /// Where the sandbox is not shown the mirror's objects, those of the base commit are sent, without history.
     pub async fn materialize(
         sandbox: Arc<dyn Sandbox>,
         quarantine: Quarantine,
@@ -182,13 +180,8 @@ impl Workspace {
     /// stay.
     pub async fn restore(&self, checkpoint: &Checkpoint) -> Result<(), WorkspaceError> {
         let pack = self.quarantine.pack_tree(&checkpoint.tree).await?;
-        let folder = ".git/backspace/restore";
         for (number, piece) in pack.chunks(PIECE_BYTES).enumerate() {
-            let request = FileRequest::Write {
-                path: format!("{WORK_TREE}/{folder}/{number:06}"),
-                content: STANDARD.encode(piece),
-            };
-            self.file(request).await?;
+            self.write_piece(".git/backspace/restore", number, piece).await?;
         }
         let mut arguments = self.common_arguments("");
         arguments.push(checkpoint.tree.to_string());
@@ -234,16 +227,6 @@ impl Workspace {
             )
             .await?;
         require_success("reset", &report, &report.output)
-    }
-
-    async fn file(&self, request: FileRequest) -> Result<FileReply, WorkspaceError> {
-        self.sandbox
-            .file(request)
-            .await?
-            .map_err(|error: FileError| WorkspaceError::Script {
-                what: "restored",
-                message: error.to_string(),
-            })
     }
 
     /// Makes a commit of a tree, so that the quarantine has a name for it.

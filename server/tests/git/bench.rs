@@ -97,6 +97,15 @@ impl Bench {
         self.workspace_in(sandbox).await
     }
 
+    /// Makes a sandbox that is not shown the mirror's objects, as on a machine that can't mount them.
+    pub(crate) async fn blind_sandbox(&self) -> Arc<dyn Sandbox> {
+        let spec = SandboxSpec {
+            objects: None,
+            ..self.spec()
+        };
+        self.provider.create(spec).await.unwrap()
+    }
+
     pub(crate) async fn workspace(&self) -> (Arc<dyn Sandbox>, Workspace) {
         let sandbox = self.sandbox().await;
         self.workspace_in(sandbox).await

@@ -8,8 +8,9 @@
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{ChildStdin, ChildStdout};
+use tokio::sync::mpsc;
 use tokio_stream::{Stream, StreamExt as _};
 
 use crate::forge::git::GitStore;
@@ -241,6 +242,40 @@ impl Quarantine {
     /// Returns the tree of a commit that is here or in the mirror.
     pub async fn tree_of(&self, commit: &ObjectId) -> Result<ObjectId, GitError> {
         self.store.tree_of(&self.folder, commit).await
+    }
+
+    /// Packs the base commit with all of its files and none of its history, piece by piece.
+    ///
+    /// Ends early, and well, when nobody takes the pieces any more.
+    pub async fn pack_base(&self, piece_bytes: usize, pieces: mpsc::Sender<Vec<u8>>) -> Result<(), GitError> {
+        let call = Call::new(["pack-objects", "--revs", "--stdout", "--quiet", "--delta-base-offset"])
+            .git_dir(&self.folder)
+            .timeout(self.store.limits().fetch_timeout);
+        let commit = &self.mirror.commit;
+        let wanted = format!("--shallow {commit}\n{commit}\n");
+        let pump = async |mut stdin: ChildStdin, mut stdout: ChildStdout| {
+            let asked = stdin.write_all(wanted.as_bytes()).await;
+            drop(stdin);
+            if let Err(error) = asked {
+                return (Err(error), Then::Kill);
+            }
+            loop {
+                let mut piece = Vec::with_capacity(piece_bytes);
+                match (&mut stdout).take(piece_bytes as u64).read_to_end(&mut piece).await {
+                    Ok(0) => return (Ok(()), Then::Wait),
+                    Ok(_) if pieces.send(piece).await.is_err() => return (Ok(()), Then::Kill),
+                    Ok(_) => {}
+                    Err(error) => return (Err(error), Then::Kill),
+                }
+            }
+        };
+        let (pumped, status, stderr) = self.store.git().drive(call, pump).await?;
+        pumped.map_err(|error| GitError::internal("pack-objects", error))?;
+        if status.success() || pieces.is_closed() {
+            Ok(())
+        } else {
+            Err(GitError::internal("pack-objects", format!("{stderr} ({status})")))
+        }
     }
 
     /// Packs the objects that a tree has and the base has not, for a sandbox that lost them.

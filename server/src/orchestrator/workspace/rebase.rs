@@ -11,7 +11,11 @@ use crate::orchestrator::workspace::{Workspace, WorkspaceError};
 use crate::task::id::ObjectId;
 use crate::task::record::Checkpoint;
 
-const ONTO: &str = concat!(include_str!("onto.sh"), include_str!("start.sh"));
+const ONTO: &str = concat!(
+    include_str!("repository.sh"),
+    include_str!("onto.sh"),
+    include_str!("start.sh")
+);
 const REAPPLY: &str = include_str!("reapply.sh");
 
 /// Exit status of `reapply.sh` when the changes contradict each other.
@@ -27,8 +31,7 @@ pub enum Rebased {
 }
 
 impl Workspace {
-    /// Makes the work tree that of another commit of the repository, whose objects the sandbox sees by now, and
-    /// returns the workspace over it. Files that git ignores stay.
+    /// Makes the work tree that of another commit of the repository, and returns the workspace over it. Files that git ignores stay.
     ///
     /// `onto` is the Task's quarantine over the mirror at that commit, `mine` what was saved last.
     pub async fn stand_on(&self, mine: &Checkpoint, onto: Quarantine) -> Result<Self, WorkspaceError> {

@@ -1,4 +1,6 @@
-# Runs inside the sandbox: writes the work tree as git objects and delivers those that the server lacks.
+
+# Runs inside the sandbox, with repository.sh above: writes the work tree as git objects and delivers those
+# that the server lacks.
 # Arguments: folder, objects, format, base commit, base tree, (unused), the tree that the server has.
 # Stdout: a line `tree <id>`, then a pack when the tree is not the known one.
 set -eu
@@ -10,15 +12,7 @@ rm -f "$GIT_INDEX_FILE.lock"
 # The agent may have removed or broken its repository; the files are what counts.
 mend() {
     rm -rf .git
-    mkdir -p .git/objects/info .git/objects/pack .git/refs/heads .git/backspace
-    if [ "$format" = sha256 ]; then
-        printf '[core]\n\trepositoryformatversion = 1\n[extensions]\n\tobjectformat = sha256\n' >.git/config
-    else
-        printf '[core]\n\trepositoryformatversion = 0\n' >.git/config
-    fi
-    printf '%s\n' "$objects" >.git/objects/info/alternates
-    printf '%s refs/heads/mended\n' "$commit" >.git/packed-refs
-    printf 'ref: refs/heads/mended\n' >.git/HEAD
+    make_repository mended
     git read-tree "$tree" >&2
 }
 [ -f "$GIT_INDEX_FILE" ] || mend

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
@@ -9,7 +11,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use crate::forge::git::{GitError, Known, ObjectFormat};
 use crate::orchestrator::workspace::{Workspace, WorkspaceError};
-use crate::sandbox::{ExecReport, ExecSpec, OBJECTS, OutputChunk, OutputMode, WORK_TREE};
+use crate::sandbox::{ExecReport, ExecSpec, FileRequest, OBJECTS, OutputChunk, OutputMode, WORK_TREE};
 use crate::task::event::OutputStream;
 use crate::task::id::ObjectId;
 
@@ -19,8 +21,20 @@ const SCRIPT_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 /// Chunks of a delivery under way; a full channel makes the sandbox wait.
 const DELIVERY_CHUNKS: usize = 16;
 
+/// Exit status of a script that lacks the base's objects: the sandbox is not shown the mirror's.
+const WANTS_BASE: i32 = 4;
+
+/// Where the pieces of the base are put for `repository.sh`.
+const BASE_PIECES: &str = ".git-base";
+
+/// Bytes of a pack written into a sandbox at once; base64 of it fits a frame.
+pub(super) const PIECE_BYTES: usize = 384 * 1024;
+
 /// Most bytes of the words of a script that are kept for an error.
 const MAX_WORDS: usize = 2048;
+
+/// What the quarantine made of a delivery, how its script ended, and the script's words.
+pub(super) type Delivered = (Result<Option<ObjectId>, GitError>, ExecReport, Vec<u8>);
 
 impl Workspace {
     /// What every script is told: folder, objects, base commit and tree, format's head of a configuration, branch.
@@ -47,13 +61,58 @@ impl Workspace {
         }
     }
 
-    /// Runs a script whose stdout is a delivery; returns what the quarantine made of it and the script's words.
+    /// Runs a script whose stdout is a delivery; sends it the base's objects first when it lacks them.
     pub(super) async fn deliver(
         &self,
         script: &str,
         arguments: &[String],
         known: Known<'_>,
-    ) -> Result<(Result<Option<ObjectId>, GitError>, ExecReport, Vec<u8>), WorkspaceError> {
+    ) -> Result<Delivered, WorkspaceError> {
+        let delivered = self.deliver_once(script, arguments, known).await?;
+        let (_, report, _) = &delivered;
+        if report.exit_code != Some(WANTS_BASE) {
+            return Ok(delivered);
+        }
+        self.send_base().await?;
+        self.deliver_once(script, arguments, known).await
+    }
+
+    /// Writes the base commit, as pieces of a pack, into the sandbox.
+    async fn send_base(&self) -> Result<(), WorkspaceError> {
+        // One piece under way beside the one that is written.
+        let (sender, mut pieces) = mpsc::channel::<Vec<u8>>(1);
+        let write = async {
+            let mut number = 0;
+            while let Some(piece) = pieces.recv().await {
+                self.write_piece(BASE_PIECES, number, &piece).await?;
+                number += 1;
+            }
+            Ok::<_, WorkspaceError>(())
+        };
+        let (packed, written) = tokio::join!(self.quarantine.pack_base(PIECE_BYTES, sender), write);
+        written?;
+        Ok(packed?)
+    }
+
+    /// Writes a piece of a pack into a folder of the work tree.
+    pub(super) async fn write_piece(&self, folder: &str, number: usize, piece: &[u8]) -> Result<(), WorkspaceError> {
+        let request = FileRequest::Write {
+            path: format!("{WORK_TREE}/{folder}/{number:06}"),
+            content: STANDARD.encode(piece),
+        };
+        let written = self.sandbox.file(request).await?;
+        written.map(|_| ()).map_err(|error| WorkspaceError::Script {
+            what: "filled",
+            message: error.to_string(),
+        })
+    }
+
+    async fn deliver_once(
+        &self,
+        script: &str,
+        arguments: &[String],
+        known: Known<'_>,
+    ) -> Result<Delivered, WorkspaceError> {
         let (sender, receiver) = mpsc::channel::<OutputChunk>(DELIVERY_CHUNKS);
         let (delivery_sender, delivery) = mpsc::channel::<Bytes>(1);
         let exec = self
