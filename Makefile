@@ -37,6 +37,7 @@ bench: ## Measure what the harness costs on top of the commands it runs.
 	@$(MAKE) --no-print-directory build PROFILE=release
 	@sh bench/run.sh "$(TARGET_FOLDER)/release"
 	@CARGO="$(CARGO)" sh bench/sandbox.sh "$(TARGET_FOLDER)/release"
+	@sh bench/work_tree.sh "$(TARGET_FOLDER)/release"
 
 MODEL ?= scripted
 eval: ## Measure a model on small coding exercises: make eval MODEL=provider/model EVAL_FLAGS=…
