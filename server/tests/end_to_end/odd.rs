@@ -36,7 +36,11 @@ async fn a_repository_that_can_not_be_worked_with_fails_its_task_with_the_reason
             unavailable,
             "its HEAD is detached or names none; say which branch to use",
         ),
-        ("unborn", unavailable, "branch nowhere was not found"),
+        (
+            "unborn",
+            unavailable,
+            "its HEAD is detached or names none; say which branch to use",
+        ),
         (
             "shallow",
             unavailable,

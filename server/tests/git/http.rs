@@ -194,6 +194,37 @@ async fn a_push_without_the_right_is_rejected() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_taken_branch_a_moved_base_and_a_refusing_hook_are_told_apart() {
+    let bench = Bench::new().await;
+    let (quarantine, commit) = bench.changed().await;
+    let (base, _) = quarantine.base();
+    let remote = bench.remote(Some(TOKEN));
+    bench.bare.set_ref("refs/heads/taken", base);
+    let push = async |name: &str, expected| {
+        quarantine
+            .push(&remote, &commit, &branch(name), expected)
+            .await
+            .unwrap()
+    };
+    let head = Some(base.clone());
+    assert_eq!(push("taken", None).await, Pushed::Moved { head });
+
+    let theirs = bench
+        .bare
+        .commit(&bench.bare.tree(&[("100644", "theirs", b"1\n")]), &[base]);
+    bench.bare.set_ref("refs/heads/main", &theirs);
+    let head = Some(theirs.clone());
+    assert_eq!(push("main", Some(base)).await, Pushed::Moved { head });
+    assert_eq!(bench.fetch(Some(TOKEN)).await.unwrap().commit, theirs);
+
+    bench.hook("pre-receive", "echo 'no change on Fridays' >&2; exit 1");
+    let message = "[remote rejected] (pre-receive hook declined): no change on Fridays".into();
+    assert_eq!(push("x", None).await, Pushed::Rejected { message });
+    assert_eq!(bench.bare.get_ref("refs/heads/x"), None);
+    assert_eq!(bench.bare.get_ref("refs/heads/main").as_deref(), Some(theirs.as_str()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_never_answers_is_given_up() {
     let limits = GitLimits {
         fetch_timeout: Duration::from_millis(500),
