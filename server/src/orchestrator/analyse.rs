@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::agent::prompt::SourcedText;
 
 mod ci;
+pub mod code_map;
 mod commands;
 mod ecosystem;
 mod instructions;
@@ -17,11 +18,12 @@ mod layout;
 pub mod settings;
 pub mod tree;
 
+use code_map::Outliner;
 use settings::{RepositorySettings, SettingsError};
 use tree::{TreeError, TreeListing};
 
 /// Version of the form of `Analysis`; a cached one of another version is made anew.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// What is known of a commit.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -32,6 +34,8 @@ pub struct Analysis {
     pub languages: Vec<Language>,
     /// Languages and layout in some lines, for the first prompt.
     pub summary: String,
+    /// Files and their main definitions, one file a line; empty when there is nothing to tell.
+    pub code_map: String,
     /// Commands that check the repository, in the order to run them.
     pub verification_commands: Vec<String>,
     /// What the repository tells agents; at most 32 KiB together.
@@ -63,7 +67,7 @@ pub enum AnalyseError {
 }
 
 /// Analyses a commit.
-pub async fn analyse(tree: &TreeListing<'_>) -> Result<Analysis, AnalyseError> {
+pub async fn analyse(tree: &TreeListing<'_>, outliner: &Outliner) -> Result<Analysis, AnalyseError> {
     let settings = match tree.text(settings::FILE_NAME, settings::MAX_BYTES).await? {
         Some(text) => RepositorySettings::parse(&text)?,
         None => RepositorySettings::default(),
@@ -77,6 +81,7 @@ pub async fn analyse(tree: &TreeListing<'_>) -> Result<Analysis, AnalyseError> {
         version: VERSION,
         summary: layout::summary(tree, &languages),
         languages,
+        code_map: code_map::draw(tree, outliner).await?,
         verification_commands,
         instruction_files: instructions::read(tree).await?,
         settings,
@@ -97,7 +102,7 @@ mod tests {
             ("a/src/main.rs", ""),
             ("tools/run.py", ""),
         ]);
-        let analysis = analyse(&files.listing()).await.unwrap();
+        let analysis = analyse(&files.listing(), &Outliner::default()).await.unwrap();
         let language = |name: &str, files, percent| Language {
             name: name.into(),
             files,
@@ -110,6 +115,7 @@ mod tests {
                 "Languages by files: Rust 67 %, Python 33 %.\n5 files. At the top: a/ (2 files), tools/ (1 file), \
 AGENTS.md, Cargo.toml.\n"
                     .into(),
+            code_map: String::new(),
             verification_commands: vec!["cargo test --workspace".into()],
             instruction_files: vec![SourcedText {
                 origin: "AGENTS.md".into(),
@@ -126,10 +132,10 @@ AGENTS.md, Cargo.toml.\n"
     async fn stated_commands_win_and_a_broken_file_is_an_error() {
         let stated = "[verify]\ncommands = [\"make everything\"]\n";
         let files = MemoryTree::new(&[(".backspace.toml", stated), ("go.mod", "")]);
-        let analysis = analyse(&files.listing()).await.unwrap();
+        let analysis = analyse(&files.listing(), &Outliner::default()).await.unwrap();
         assert_eq!(analysis.verification_commands, ["make everything"]);
         let files = MemoryTree::new(&[(".backspace.toml", "[verify]\ncommand = []\n")]);
-        let error = analyse(&files.listing()).await.unwrap_err();
+        let error = analyse(&files.listing(), &Outliner::default()).await.unwrap_err();
         assert!(matches!(error, AnalyseError::Settings(_)), "{error}");
     }
 }

@@ -140,7 +140,12 @@ async fn make_ready(parts: &Parts, log: &RunLog, bench: &mut Workbench) -> Resul
 
 /// Analyses the base commit, once for each commit.
 async fn analysis(parts: &Parts, bench: &Workbench) -> Result<Arc<Analysis>, Halt> {
-    let key = format!("analysis:1:{}:{}", bench.repository.address, bench.base.commit);
+    let key = format!(
+        "analysis:{}:{}:{}",
+        analyse::VERSION,
+        bench.repository.address,
+        bench.base.commit
+    );
     if let Some(known) = parts
         .store
         .recall(&key)
@@ -152,7 +157,7 @@ async fn analysis(parts: &Parts, bench: &Workbench) -> Result<Arc<Analysis>, Hal
     let tree = SandboxTree(bench.sandbox.as_ref());
     let unreadable = |error: &dyn std::error::Error| Failure::passing(Reason::SandboxUnavailable, error.to_string());
     let paths = tree.paths().await.map_err(|error| unreadable(&error))?;
-    let analysis = analyse::analyse(&TreeListing::new(paths, &tree))
+    let analysis = analyse::analyse(&TreeListing::new(paths, &tree), &parts.outliner)
         .await
         .map_err(|error| match &error {
             AnalyseError::Settings(_) => Failure::lasting(Reason::SetupFailed, error.to_string()),
