@@ -21,6 +21,7 @@ use crate::forge::local::{LocalForge, LocalForgeConfig};
 use crate::forge::policy::{Policy, PolicyConfig};
 use crate::jobs::Jobs;
 use crate::model::catalog::{Models, ModelsConfig, ProviderConfig};
+use crate::orchestrator::analyse::code_map::Outliner;
 use crate::orchestrator::{Orchestrator, OrchestratorConfig, Parts, SandboxBackendInfo, ServerInfo};
 use crate::sandbox::local::{LocalConfig, LocalProvider, find_supervisor};
 use crate::sandbox::{Capabilities, SandboxProvider};
@@ -106,6 +107,7 @@ impl App {
             forges,
             git: found.git,
             models: found.models,
+            outliner: std::env::current_exe().map(Outliner::new).unwrap_or_default(),
             redactor,
             config: orchestrator_config(&config),
             server: ServerId::random(),

@@ -9,11 +9,22 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use backspace_server::config::{Config, settings};
+use backspace_server::orchestrator::analyse::code_map::child as outline;
 use backspace_server::{app, doctor, shutdown, telemetry, tokens};
 
 const EX_USAGE: u8 = 64;
 
 fn main() -> ExitCode {
+    // Before all else: the process that parses is to have nothing.
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|word| word == outline::SUBCOMMAND)
+    {
+        return match outline::main() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        };
+    }
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         eprintln!("backspace-server: a TLS provider was installed twice");
         return ExitCode::FAILURE;

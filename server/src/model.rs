@@ -16,6 +16,8 @@ pub mod catalog;
 mod classify;
 mod conversation;
 pub mod http;
+#[cfg(test)]
+mod mangled;
 pub mod openai_chat;
 pub mod openai_responses;
 pub mod pricing;

@@ -14,6 +14,7 @@ mod fixture;
 use std::time::{Duration, Instant};
 
 use backspace_server::agent::AgentEnd;
+use backspace_server::orchestrator::analyse::code_map::Outliner;
 use backspace_server::orchestrator::analyse::tree::{SandboxTree, TreeListing};
 use backspace_server::orchestrator::analyse::{self, Analysis};
 use backspace_server::sandbox::ExecSpec;
@@ -187,7 +188,7 @@ async fn a_repository_is_analysed_through_the_sandbox() {
         instruction_files,
         settings,
         ..
-    } = analyse::analyse(&listing).await.unwrap();
+    } = analyse::analyse(&listing, &Outliner::default()).await.unwrap();
     assert_eq!(languages[0].name, "Go");
     assert_eq!(verification_commands, ["go vet ./...", "go test ./..."]);
     assert_eq!(instruction_files[0].text, "Be brief.\n");

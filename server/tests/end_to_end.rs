@@ -6,6 +6,8 @@
 #![cfg(test)]
 #![expect(unreachable_pub, reason = "nothing is outside a test binary")]
 
+#[path = "end_to_end/analysis.rs"]
+mod analysis;
 #[path = "end_to_end/calls.rs"]
 mod calls;
 #[path = "end_to_end/cancel.rs"]

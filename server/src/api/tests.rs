@@ -17,6 +17,7 @@ use crate::api::auth::hash_token;
 use crate::forge::git::{GitConfig, GitStore};
 use crate::forge::policy::{Policy, PolicyConfig};
 use crate::model::catalog::{Models, ModelsConfig};
+use crate::orchestrator::analyse::code_map::Outliner;
 use crate::orchestrator::{OrchestratorConfig, Parts, ServerInfo};
 use crate::sandbox::local::{LocalConfig, LocalProvider};
 use crate::secret::Redactor;
@@ -50,6 +51,7 @@ async fn orchestrator(folder: &std::path::Path, jobs: &Jobs) -> Orchestrator {
         forges: Vec::new(),
         git: GitStore::open(GitConfig::new(folder.join("git"))).await.unwrap(),
         models: Models::new(ModelsConfig::default()).unwrap(),
+        outliner: Outliner::default(),
         diff_policy: Policy::new(PolicyConfig::default(), Arc::clone(&redactor)).unwrap(),
         redactor,
         policy: SpecPolicy::default(),

@@ -197,4 +197,25 @@ mod tests {
         decoder.push(b"\ndata:", &mut events).unwrap();
         assert_eq!(decoder.push(&half, &mut events), Err(EventTooLarge));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_give_the_same_events_however_they_are_cut(
+            bytes in proptest::collection::vec(
+                proptest::prop_oneof![
+                    proptest::strategy::Just(b'\n'),
+                    proptest::strategy::Just(b'\r'),
+                    proptest::strategy::Just(b':'),
+                    proptest::strategy::Just(b' '),
+                    proptest::sample::select(b"dataevent\xEF\xBB\xBF".to_vec()),
+                    proptest::arbitrary::any::<u8>(),
+                ],
+                0..300,
+            ),
+            size in 1..40_usize,
+        ) {
+            let chunks: Vec<&[u8]> = bytes.chunks(size).collect();
+            proptest::prop_assert_eq!(decode(&chunks), decode(&[&bytes]));
+        }
+    }
 }

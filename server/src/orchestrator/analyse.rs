@@ -11,6 +11,7 @@ use crate::agent::prompt::SourcedText;
 
 mod absent;
 mod ci;
+pub mod code_map;
 mod commands;
 mod ecosystem;
 mod instructions;
@@ -18,6 +19,7 @@ mod layout;
 pub mod settings;
 pub mod tree;
 
+use code_map::Outliner;
 use settings::{RepositorySettings, SettingsError};
 use tree::{TreeError, TreeListing};
 
@@ -35,6 +37,8 @@ pub struct Analysis {
     pub summary: String,
     /// What the work tree lacks, for people and the model, one sentence each.
     pub absent: Vec<String>,
+    /// Files and their main definitions, one file a line; empty when there is nothing to tell.
+    pub code_map: String,
     /// Commands that check the repository, in the order to run them.
     pub verification_commands: Vec<String>,
     /// What the repository tells agents; at most 32 KiB together.
@@ -66,7 +70,7 @@ pub enum AnalyseError {
 }
 
 /// Analyses a commit.
-pub async fn analyse(tree: &TreeListing<'_>) -> Result<Analysis, AnalyseError> {
+pub async fn analyse(tree: &TreeListing<'_>, outliner: &Outliner) -> Result<Analysis, AnalyseError> {
     let settings = match tree.text(settings::FILE_NAME, settings::MAX_BYTES).await? {
         Some(text) => RepositorySettings::parse(&text)?,
         None => RepositorySettings::default(),
@@ -84,6 +88,7 @@ pub async fn analyse(tree: &TreeListing<'_>) -> Result<Analysis, AnalyseError> {
         summary,
         languages,
         absent,
+        code_map: code_map::draw(tree, outliner).await?,
         verification_commands,
         instruction_files: instructions::read(tree).await?,
         settings,
@@ -104,7 +109,7 @@ mod tests {
             ("a/src/main.rs", ""),
             ("tools/run.py", ""),
         ]);
-        let analysis = analyse(&files.listing()).await.unwrap();
+        let analysis = analyse(&files.listing(), &Outliner::default()).await.unwrap();
         let language = |name: &str, files, percent| Language {
             name: name.into(),
             files,
@@ -118,6 +123,7 @@ mod tests {
 AGENTS.md, Cargo.toml.\n"
                     .into(),
             absent: Vec::new(),
+            code_map: String::new(),
             verification_commands: vec!["cargo test --workspace".into()],
             instruction_files: vec![SourcedText {
                 origin: "AGENTS.md".into(),
@@ -134,10 +140,10 @@ AGENTS.md, Cargo.toml.\n"
     async fn stated_commands_win_and_a_broken_file_is_an_error() {
         let stated = "[verify]\ncommands = [\"make everything\"]\n";
         let files = MemoryTree::new(&[(".backspace.toml", stated), ("go.mod", "")]);
-        let analysis = analyse(&files.listing()).await.unwrap();
+        let analysis = analyse(&files.listing(), &Outliner::default()).await.unwrap();
         assert_eq!(analysis.verification_commands, ["make everything"]);
         let files = MemoryTree::new(&[(".backspace.toml", "[verify]\ncommand = []\n")]);
-        let error = analyse(&files.listing()).await.unwrap_err();
+        let error = analyse(&files.listing(), &Outliner::default()).await.unwrap_err();
         assert!(matches!(error, AnalyseError::Settings(_)), "{error}");
     }
 }

@@ -9,6 +9,7 @@ use crate::forge::policy::Policy;
 use crate::jobs::Jobs;
 use crate::model::catalog::Models;
 use crate::orchestrator::ServerInfo;
+use crate::orchestrator::analyse::code_map::Outliner;
 use crate::sandbox::{SandboxLimits, SandboxProvider};
 use crate::secret::Redactor;
 use crate::store::feed::Feed;
@@ -77,6 +78,8 @@ pub struct Parts {
     pub git: GitStore,
     /// Models.
     pub models: Models,
+    /// Tells what files define.
+    pub outliner: Outliner,
     /// Masks secrets.
     pub redactor: Arc<Redactor>,
     /// Rules for a change before anything leaves.

@@ -177,7 +177,7 @@ async fn analysis(parts: &Parts, bench: &Workbench) -> Result<Arc<Analysis>, Hal
     let tree = SandboxTree(bench.sandbox.as_ref());
     let unreadable = |error: &dyn std::error::Error| Failure::passing(Reason::SandboxUnavailable, error.to_string());
     let paths = tree.paths().await.map_err(|error| unreadable(&error))?;
-    let analysis = analyse::analyse(&TreeListing::new(paths, &tree))
+    let analysis = analyse::analyse(&TreeListing::new(paths, &tree), &parts.outliner)
         .await
         .map_err(|error| match &error {
             AnalyseError::Settings(_) => Failure::lasting(Reason::SetupFailed, error.to_string()),

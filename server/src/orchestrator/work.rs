@@ -209,6 +209,7 @@ async fn first_message(parts: &Parts, log: &RunLog, bench: &Workbench) -> Result
         instruction: record.spec.instruction,
         repository: format!("{} at {}", bench.repository.address, bench.base.commit),
         layout: bench.analysis.summary.clone(),
+        code_map: bench.analysis.code_map.clone(),
         verification_commands: bench.commands.clone(),
         allowed_hosts: bench.hosts.to_texts(),
         instruction_files: bench.analysis.instruction_files.clone(),

@@ -167,4 +167,34 @@ mod tests {
         pieces.extend(stream.finish());
         assert_eq!(joined(&pieces), text.replace(KEY, &"*".repeat(KEY.len())));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_cut_lets_a_secret_through_and_offsets_stay_true(
+            before in "[ -~\n]{0,60}",
+            after in "[ -~\n]{0,60}",
+            cuts in proptest::collection::vec(1..20_usize, 1..30),
+        ) {
+            let text = format!("{before}{KEY}{after}");
+            let mut stream = stream();
+            let (mut rest, mut offset, mut pieces) = (text.as_bytes(), 0, Vec::new());
+            for cut in cuts.iter().cycle() {
+                let (piece, more) = rest.split_at(rest.len().min(*cut));
+                pieces.extend(stream.push(offset, piece));
+                offset += piece.len() as u64;
+                rest = more;
+                if rest.is_empty() {
+                    break;
+                }
+            }
+            pieces.extend(stream.finish());
+            let shown = joined(&pieces);
+            proptest::prop_assert_eq!(shown.len(), text.len());
+            proptest::prop_assert!(!shown.contains(KEY), "{}", shown);
+            for part in KEY.as_bytes().windows(20) {
+                let part = std::str::from_utf8(part).unwrap();
+                proptest::prop_assert!(!shown.contains(part), "{} is in {}", part, shown);
+            }
+        }
+    }
 }

@@ -106,6 +106,8 @@ fn not_found(lines: &[&str], old: &[&str], start: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::strategy::Strategy as _;
+
     use super::*;
 
     fn hunk(anchors: &[&str], lines: &[&str]) -> Hunk {
@@ -185,5 +187,55 @@ mod tests {
     #[test]
     fn a_file_may_become_empty() {
         assert_eq!(apply("a\n", &[hunk(&[], &["-a"])]).unwrap(), "");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_patch_written_from_a_change_makes_that_change(
+            count in 1..40_usize,
+            at in 0..40_usize,
+            removed in 0..6_usize,
+            inserted in proptest::collection::vec("[a-z +*@-]{0,12}", 0..5),
+            context in 0..4_usize,
+        ) {
+            let lines: Vec<String> = (0..count).map(|number| format!("line {number}")).collect();
+            let start = at.min(count);
+            let end = (start + removed).min(count);
+            let mut hunk = Hunk::default();
+            let keep = |line: &String| Line::Keep(line.clone());
+            hunk.lines.extend(lines[start.saturating_sub(context)..start].iter().map(keep));
+            hunk.lines.extend(lines[start..end].iter().map(|line| Line::Remove(line.clone())));
+            hunk.lines.extend(inserted.iter().map(|line| Line::Insert(line.clone())));
+            hunk.lines.extend(lines[end..(end + context.max(1)).min(count)].iter().map(keep));
+            // A hunk that names no line of the file says no place.
+            proptest::prop_assume!(hunk.lines.iter().any(|line| !matches!(line, Line::Insert(_))));
+            let text = format!("{}\n", lines.join("\n"));
+            let right: Vec<&String> = lines[..start].iter().chain(&inserted).chain(&lines[end..]).collect();
+            let right: String = right.iter().map(|line| format!("{line}\n")).collect();
+            proptest::prop_assert_eq!(apply(&text, &[hunk]), Ok(right));
+        }
+
+        #[test]
+        fn whatever_a_model_writes_is_a_change_or_a_fault(
+            lines in proptest::collection::vec(
+                proptest::prop_oneof![
+                    proptest::sample::select(vec![
+                        "*** Update File: a", "*** Add File: b", "*** Delete File: c", "*** Move to: d",
+                        "*** End of File", "@@", "@@ one", "@@ -1,2 +3,4 @@", " one", "-one", "+two", "", "-", "+",
+                    ])
+                    .prop_map(str::to_owned),
+                    "[ -~é]{0,10}",
+                ],
+                0..12,
+            ),
+            text in "(one|two| |\r\n|\n|é){0,12}",
+        ) {
+            let patch = format!("*** Begin Patch\n{}\n*** End Patch", lines.join("\n"));
+            for change in super::super::v4a::parse(&patch).unwrap_or_default() {
+                if let super::super::v4a::Change::Update { hunks, .. } = change {
+                    let _fits_or_not = apply(&text, &hunks);
+                }
+            }
+        }
     }
 }

@@ -246,3 +246,80 @@ fn secrets_are_keys_and_headers_that_hold_one() {
         .collect();
     assert_eq!(secrets, ["sk-1", "tok-1", "gate-2"]);
 }
+
+/// The examples of docs/models.md: those of the models file, and those of a table of known models.
+fn documented() -> (Vec<&'static str>, Vec<&'static str>) {
+    let document = include_str!("../../../../docs/models.md");
+    let mut parts = document.split("```toml\n");
+    let mut before = parts.next().unwrap();
+    let (mut files, mut tables) = (Vec::new(), Vec::new());
+    for part in parts {
+        let (example, after) = part.split_once("```").unwrap();
+        if before.trim_end().ends_with("<!-- table -->") {
+            tables.push(example);
+        } else {
+            files.push(example);
+        }
+        before = after;
+    }
+    (files, tables)
+}
+
+#[test]
+fn the_documented_examples_are_read_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("deepseek");
+    std::fs::write(&key, "sk-1\n").unwrap();
+    let (files, tables) = documented();
+    assert_eq!((files.len(), tables.len()), (5, 1));
+    let table = folder.path().join("known-models.toml");
+    std::fs::write(&table, tables[0]).unwrap();
+    let mut names = Vec::new();
+    for example in files {
+        let example = example
+            .replace("/run/secrets/deepseek", key.to_str().unwrap())
+            .replace("/etc/backspace/known-models.toml", table.to_str().unwrap());
+        let mut config: ModelsConfig = toml::from_str(&example).unwrap_or_else(|error| panic!("{error}\n{example}"));
+        let faults = config.read_keys(&|name| name.contains("KEY").then(|| "key-of-the-environment".into()));
+        assert_eq!(faults, Vec::<String>::new(), "{example}");
+        // The example's own providers; the built-in ones got a key from the variable.
+        names.extend(
+            Models::new(config)
+                .unwrap_or_else(|faults| panic!("{faults:?}\n{example}"))
+                .names(),
+        );
+    }
+    for name in [
+        "vllm/qwen3-coder",
+        "ollama/gpt-oss:20b",
+        "llamacpp/local",
+        "openrouter/anthropic/claude-sonnet-5.5",
+        "azure/gpt-6.1-sol",
+        "azure-classic/our-deployment",
+        "old/m",
+    ] {
+        assert!(names.iter().any(|known| known == name), "{name}");
+    }
+}
+
+#[test]
+fn the_default_models_have_a_price_and_a_window() {
+    let known = KnownModels::load(None).unwrap();
+    for name in ["anthropic/claude-sonnet-5-5", "openai/gpt-6.1-sol"] {
+        let model = known.find(name).unwrap();
+        assert!(
+            model.price_per_request().is_some() && model.window_tokens.is_some(),
+            "{name}"
+        );
+        let price = model.price_per_request().unwrap();
+        assert!(
+            price.cache_read < price.input_uncached && price.input_uncached < price.output,
+            "{name}: {price:?}"
+        );
+    }
+    assert!(
+        known
+            .find("openai/a-model-of-next-year")
+            .is_none_or(|model| model.price_per_request().is_none())
+    );
+}

@@ -44,7 +44,11 @@ pub(super) async fn commands(tree: &TreeListing<'_>) -> Result<Vec<String>, Tree
         is_yaml
             && (path.starts_with(".github/workflows/")
                 || path.starts_with(".gitlab-ci")
-                || path.starts_with(".circleci/"))
+                || path.starts_with(".circleci/")
+                || matches!(
+                    path.as_str(),
+                    ".travis.yml" | "azure-pipelines.yml" | "bitbucket-pipelines.yml"
+                ))
     };
     let mut found: Vec<String> = Vec::new();
     for path in tree.paths().iter().filter(is_ci).take(MAX_FILES) {

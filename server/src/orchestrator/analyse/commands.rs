@@ -158,7 +158,14 @@ ctest --test-dir /tmp/backspace-build --output-on-failure";
     #[tokio::test]
     async fn ci_speaks_when_the_root_has_no_manifest() {
         let workflow = "jobs:\n  t:\n    steps:\n      - run: npm ci\n      - run: bats tests\n";
-        let files = [(".github/workflows/ci.yml", workflow), ("x/go.mod", "")];
-        assert_eq!(found(&files).await, ["bats tests"]);
+        for file in [
+            ".github/workflows/ci.yml",
+            ".gitlab-ci.yml",
+            ".circleci/config.yml",
+            "azure-pipelines.yml",
+        ] {
+            let files = [(file, workflow), ("x/go.mod", "")];
+            assert_eq!(found(&files).await, ["bats tests"], "{file}");
+        }
     }
 }

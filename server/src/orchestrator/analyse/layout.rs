@@ -11,6 +11,11 @@ const MAX_TOP_ENTRIES: usize = 40;
 /// Folders whose files are not the repository's own.
 const FOREIGN: [&str; 5] = ["node_modules", "vendor", "third_party", "dist", "target"];
 
+/// Returns whether a file is somebody else's: installed, copied or generated.
+pub(super) fn is_foreign(path: &str) -> bool {
+    path.split('/').any(|part| FOREIGN.contains(&part))
+}
+
 fn language_of(path: &str) -> Option<&'static str> {
     let name = path.rsplit('/').next()?;
     let (_, extension) = name.rsplit_once('.')?;
@@ -53,10 +58,7 @@ fn language_of(path: &str) -> Option<&'static str> {
 /// Returns the languages by number of files, the most frequent first.
 pub(super) fn languages(paths: &BTreeSet<String>) -> Vec<Language> {
     let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
-    for path in paths
-        .iter()
-        .filter(|path| !path.split('/').any(|part| FOREIGN.contains(&part)))
-    {
+    for path in paths.iter().filter(|path| !is_foreign(path)) {
         if let Some(language) = language_of(path) {
             *counts.entry(language).or_default() += 1;
         }

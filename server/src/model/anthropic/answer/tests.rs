@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::model::recorded;
+use crate::model::{mangled, recorded};
 
 fn finish(parser: MessageParser) -> Result<Answer, ModelError> {
     parser.into_answer("anthropic/m".into())
@@ -230,4 +230,9 @@ fn a_whole_message_is_taken_in_place_of_a_stream() {
             "{not_whole}"
         );
     }
+}
+
+#[test]
+fn damaged_streams_are_read_the_same_however_they_are_cut() {
+    mangled::check("anthropic-", MessageParser::default, finish);
 }

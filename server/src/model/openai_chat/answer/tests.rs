@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::model::recorded;
+use crate::model::{mangled, recorded};
 
 fn finish(parser: ChatParser) -> Result<Answer, ModelError> {
     Ok(parser.into_answer("p/m".into(), ReasoningReturn::Sealed))
@@ -261,4 +261,9 @@ fn a_whole_completion_is_taken_in_place_of_a_stream() {
             "{not_whole}"
         );
     }
+}
+
+#[test]
+fn damaged_streams_are_read_the_same_however_they_are_cut() {
+    mangled::check("chat-", ChatParser::default, finish);
 }

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::model::recorded;
+use crate::model::{mangled, recorded};
 
 fn finish(parser: ResponseParser) -> Result<Answer, ModelError> {
     Ok(parser.into_answer("p/m".into(), ReasoningReturn::Sealed))
@@ -265,4 +265,9 @@ fn a_refusal_and_a_response_without_item_events_are_read() {
     parser.whole(&response.to_string(), &mut |_| {}).unwrap();
     assert_eq!(finish(parser).unwrap().text, "hi");
     assert!(ResponseParser::default().whole("{}", &mut |_| {}).is_err());
+}
+
+#[test]
+fn damaged_streams_are_read_the_same_however_they_are_cut() {
+    mangled::check("responses-", ResponseParser::default, finish);
 }
