@@ -48,6 +48,7 @@ pub(super) enum Report {
 /// Starts a command.
 pub(super) fn start(command: &Command<'_>, confinement: &Confinement) -> io::Result<Started> {
     let (stdout, stdout_writer) = system::pipe()?;
+    system::grow_pipe(stdout.as_fd());
     let (stderr, stderr_writer) = system::pipe()?;
     let (report, report_writer) = system::pipe()?;
     let image = Image::new(command)?;

@@ -65,6 +65,7 @@ impl EventLoop {
         }
         system::set_nonblocking(input.as_fd())?;
         system::set_nonblocking(output.as_fd())?;
+        system::grow_pipe(output.as_fd());
         let deadline = config.survives_end_of_input.then(|| Instant::now() + FIRST_DEADLINE);
         let mut event_loop = Self {
             confinement,

@@ -52,6 +52,14 @@ pub(super) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(unsafe { (OwnedFd::from_raw_fd(reader), OwnedFd::from_raw_fd(writer)) })
 }
 
+/// Lets a pipe hold more, so that its two ends need not take turns for every 64 KiB. Not as much as could be: all pipes
+/// of a user have a common limit, beyond which new ones are tiny. Where it is refused the pipe stays as it is.
+pub(super) fn grow_pipe(fd: BorrowedFd<'_>) {
+    const BYTES: c_int = 256 << 10;
+    // SAFETY: works on a descriptor alone.
+    let _ = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETPIPE_SZ, BYTES) };
+}
+
 /// Makes reads and writes return instead of waiting.
 pub(super) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: works on a descriptor alone.
