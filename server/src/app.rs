@@ -3,6 +3,8 @@
 //! Faults are gathered and reported together before a port is bound; what is only missing makes the
 //! server degraded, which is said at start, by `GetServerInfo` and by `doctor`.
 
+mod upkeep;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,15 +29,12 @@ use crate::sandbox::local::{LocalConfig, LocalProvider, find_supervisor};
 use crate::sandbox::{Capabilities, SandboxProvider};
 use crate::secret::Redactor;
 use crate::shutdown;
+use crate::store::TaskStore;
 use crate::store::feed::Feed;
 use crate::store::sqlite::SqliteStore;
-use crate::store::{StoreError, TaskStore};
 use crate::task::address::AddressPolicy;
-use crate::task::id::{SandboxId, ServerId, Timestamp};
+use crate::task::id::ServerId;
 use crate::task::spec::SpecPolicy;
-
-/// How often ended Tasks are looked through for what is too old.
-const TRIM_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// How long jobs may take to end after the drain.
 const JOBS_DEADLINE: Duration = Duration::from_secs(3);
@@ -119,7 +118,7 @@ impl App {
         for variable in &config.without_effect {
             tracing::warn!("{variable} is read and has no effect in this release: there is no trace exporter yet");
         }
-        sweep(&parts).await;
+        upkeep::sweep(&parts).await;
         Ok(Self {
             config,
             store,
@@ -147,7 +146,7 @@ impl App {
         let edge = self.jobs.spawn("edge", edge);
         self.jobs.spawn(
             "trim",
-            trim(Arc::clone(&self.store), self.config.retention, self.jobs.child_token()),
+            upkeep::trim(Arc::clone(&self.store), self.config.retention, self.jobs.child_token()),
         );
         if let Some(path) = &self.config.ready_file {
             write_ready_file(path, &address.to_string())
@@ -337,57 +336,6 @@ fn api_config(config: &Config) -> ApiConfig {
             ..RateLimitConfig::default()
         },
         ..ApiConfig::default()
-    }
-}
-
-/// Destroys sandboxes that no live Task will enter again.
-async fn sweep(parts: &Parts) {
-    let kept = match live_sandboxes(parts).await {
-        Ok(kept) => kept,
-        Err(error) => {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "sandboxes are not swept: live tasks can't be read"
-            );
-            return;
-        }
-    };
-    match parts.sandboxes.sweep(&kept).await {
-        Ok(0) => {}
-        Ok(count) => tracing::info!(count, "destroyed sandboxes that an earlier server left"),
-        Err(error) => tracing::warn!(
-            error = &error as &dyn std::error::Error,
-            "left sandboxes could not be destroyed"
-        ),
-    }
-}
-
-async fn live_sandboxes(parts: &Parts) -> Result<Vec<SandboxId>, StoreError> {
-    Ok(parts
-        .store
-        .live_tasks()
-        .await?
-        .into_iter()
-        .filter_map(|task| task.sandbox_to_enter())
-        .collect())
-}
-
-/// Trims what is older than the retention, now and then.
-async fn trim(store: Arc<SqliteStore>, retention: Duration, stop: CancellationToken) {
-    loop {
-        let before = Timestamp(Timestamp::now().0 - i64::try_from(retention.as_micros()).unwrap_or(i64::MAX));
-        match store.trim(before).await {
-            Ok(0) => {}
-            Ok(count) => tracing::info!(count, "trimmed ended tasks"),
-            Err(error) => tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "ended tasks could not be trimmed"
-            ),
-        }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(TRIM_INTERVAL) => {}
-        }
     }
 }
 
