@@ -3,7 +3,8 @@
 //! It counts marks of tests and assertions in the lines that were removed and added; it does not parse
 //! any language. It can miss and it can exaggerate, so it only ever makes findings, never denials.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::LazyLock;
 
 use regex::bytes::Regex;
@@ -52,7 +53,7 @@ impl Marks {
 }
 
 /// Counts of one file.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Counts {
     tests_removed: u32,
     tests_added: u32,
@@ -61,6 +62,20 @@ struct Counts {
     assertions_removed: u32,
     assertions_added: u32,
     hollow_added: u32,
+    /// How often an assertion's text was removed, less how often it was added, by the hash of the text without its
+    /// indentation: one that only moved leaves nothing here.
+    assertion_texts: HashMap<u64, i32>,
+}
+
+impl Counts {
+    /// Returns how many assertions say something else than before.
+    fn assertions_changed(&self) -> u32 {
+        let (mut gone, mut new) = (0, 0);
+        for count in self.assertion_texts.values() {
+            *(if *count > 0 { &mut gone } else { &mut new }) += count.unsigned_abs();
+        }
+        gone.min(new)
+    }
 }
 
 /// Gathers what a change does to tests.
@@ -106,6 +121,11 @@ impl TamperReport {
             return;
         }
         let counts = self.counts.entry(line.file).or_default();
+        if is_assertion {
+            let mut hasher = DefaultHasher::new();
+            line.text.trim_ascii().hash(&mut hasher);
+            *counts.assertion_texts.entry(hasher.finish()).or_default() += if line.is_added() { -1 } else { 1 };
+        }
         let add = |count: &mut u32, is_one: bool| *count += u32::from(is_one);
         if line.is_added() {
             add(&mut counts.tests_added, is_test);
@@ -146,6 +166,11 @@ impl TamperReport {
             let assertions_gone = counts.assertions_removed.saturating_sub(counts.assertions_added);
             if assertions_gone > 0 && tests_gone == 0 {
                 let message = format!("{} fewer", count(assertions_gone, "assertion"));
+                report.find(FindingKind::TestWeakened, &path, message);
+            }
+            let changed = counts.assertions_changed();
+            if changed > 0 {
+                let message = format!("{} changed", count(changed, "assertion"));
                 report.find(FindingKind::TestWeakened, &path, message);
             }
             if counts.hollow_added > 0 {
@@ -269,11 +294,18 @@ mod tests {
     }
 
     #[test]
-    fn ordinary_changes_are_no_finding() {
+    fn an_assertion_that_says_something_else_is_told_and_one_that_moved_is_not() {
+        let found = |removed: &[&str], added: &[&str]| findings("tests/test_a.py", removed, added);
         assert_eq!(
-            findings("tests/test_a.py", &["    assert x == 1"], &["    assert x == 2"]),
-            []
+            found(&["    assert x == 1", "assert y"], &["    assert x == 2", "  assert y"]),
+            [(FindingKind::TestWeakened, "1 assertion changed".into())]
         );
+        assert_eq!(found(&["assert x == 1"], &["        assert x == 1", "assert y"]), []);
+    }
+
+    #[test]
+    fn ordinary_changes_are_no_finding() {
+        assert_eq!(findings("tests/test_a.py", &["    x = 1"], &["    x = 2"]), []);
         assert_eq!(
             findings("src/main.rs", &["    let x = it(1);"], &["    assert!(x > 0);"]),
             []
