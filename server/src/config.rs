@@ -53,8 +53,8 @@ pub struct Config {
     pub allowed_hosts: HostRules,
     /// Addresses that allowed hosts may have although they are not public.
     pub private_ranges: Vec<AddressRange>,
-    /// More protected paths.
-    pub protected_paths: Vec<String>,
+    /// What may leave.
+    pub diff: DiffSettings,
     /// Default model.
     pub model: Option<String>,
     /// Further providers.
@@ -85,6 +85,32 @@ pub struct Config {
     pub log: LogConfig,
     /// Settings that are read and have no effect yet, by variable.
     pub without_effect: Vec<&'static str>,
+}
+
+/// Rules for a change before anything leaves.
+#[derive(Clone, Debug)]
+pub struct DiffSettings {
+    /// More protected paths.
+    pub protected_paths: Vec<String>,
+    /// Built-in protected paths that may be touched after all.
+    pub exempt_paths: Vec<String>,
+    /// Most files.
+    pub max_files: u64,
+    /// Most added lines.
+    pub max_added_lines: u64,
+    /// Largest new content of a file.
+    pub max_file_bytes: u64,
+    /// What to do with texts that may be secrets.
+    pub guessed_secrets: GuessedSecrets,
+}
+
+/// What to do with texts that look like a secret by name and randomness alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GuessedSecrets {
+    /// They stop the push.
+    Deny,
+    /// They are told in the pull request.
+    Report,
 }
 
 /// Which sandbox backend.
@@ -198,6 +224,7 @@ impl Reader<'_> {
         let local_roots = self.local_roots();
         let allowed_hosts = self.allowed_hosts();
         let private_ranges = self.private_ranges();
+        let diff = self.diff();
         let max_running = self.number("MAX_CONCURRENT_JOBS", 1..=1000);
         let rate_limit_requests = self.number("RATE_LIMIT_REQUESTS", 1..=1_000_000);
         let command_timeout = self.number("SANDBOX_TIMEOUT", 1..=3600);
@@ -227,7 +254,7 @@ impl Reader<'_> {
             allowed_images: self.values.list("BACKSPACE_ALLOWED_IMAGES"),
             allowed_hosts,
             private_ranges,
-            protected_paths: self.values.list("BACKSPACE_PROTECTED_PATHS"),
+            diff: diff?,
             model: text("BACKSPACE_MODEL"),
             models_file: self.path("BACKSPACE_MODELS_FILE"),
             scripts: self.path("BACKSPACE_SCRIPTS"),
@@ -319,6 +346,24 @@ impl Reader<'_> {
             max_tokens: tokens?,
             max_duration: Duration::from_secs(seconds?),
             max_cost_micro_usd: cost.map(|usd| (usd * 1e6) as u64),
+        })
+    }
+
+    fn diff(&mut self) -> Option<DiffSettings> {
+        let max_files = self.number("BACKSPACE_MAX_CHANGED_FILES", 1..=1_000_000);
+        let max_added_lines = self.number("BACKSPACE_MAX_ADDED_LINES", 1..=100_000_000);
+        let max_file_mib = self.number("BACKSPACE_MAX_FILE_MIB", 1..=1024);
+        let guessed_secrets = self.choice(
+            "BACKSPACE_GUESSED_SECRETS",
+            &[("deny", GuessedSecrets::Deny), ("report", GuessedSecrets::Report)],
+        );
+        Some(DiffSettings {
+            protected_paths: self.values.list("BACKSPACE_PROTECTED_PATHS"),
+            exempt_paths: self.values.list("BACKSPACE_EXEMPT_PATHS"),
+            max_files: max_files?,
+            max_added_lines: max_added_lines?,
+            max_file_bytes: max_file_mib? << 20,
+            guessed_secrets: guessed_secrets?,
         })
     }
 
