@@ -57,6 +57,7 @@ pub(super) fn start(command: &Command<'_>, confinement: &Confinement) -> io::Res
     } else {
         0
     };
+    let supervisor = std::process::id();
     let process = match system::fork(namespaces)? {
         Forked::Parent(process) => process,
         Forked::Child => {
@@ -67,7 +68,7 @@ pub(super) fn start(command: &Command<'_>, confinement: &Confinement) -> io::Res
             };
             // The reading ends belong to the supervisor alone.
             drop((stdout, stderr, report));
-            system::exit_now(run_init(command, confinement, &image, writers));
+            system::exit_now(run_init(command, confinement, &image, writers, supervisor));
         }
     };
     let process_fd = match system::open_pid(process) {
@@ -174,7 +175,7 @@ impl Image {
 }
 
 /// The init: forks the command, waits for it, says how it ended.
-fn run_init(command: &Command<'_>, confinement: &Confinement, image: &Image, writers: Writers) -> i32 {
+fn run_init(command: &Command<'_>, confinement: &Confinement, image: &Image, writers: Writers, supervisor: u32) -> i32 {
     let say = |bytes: &[u8]| drop(File::from(duplicate(&writers.report)).write_all(bytes));
     let prepared = || -> io::Result<()> {
         system::control(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong)?;
@@ -182,6 +183,11 @@ fn run_init(command: &Command<'_>, confinement: &Confinement, image: &Image, wri
         if command.nested {
             system::mount_proc()
         } else {
+            // A supervisor that died before the signal was asked for sends none. (A nested init sees no parent; its
+            // supervisor is the first process of the namespace around it, and all in that die with it.)
+            if std::os::unix::process::parent_id() != supervisor {
+                return Err(io::Error::other("the supervisor is gone"));
+            }
             system::control(libc::PR_SET_CHILD_SUBREAPER, 1)
         }
     };
