@@ -92,8 +92,6 @@ async fn over_checkout(
     };
     match parts.sandboxes.create(spec).await {
         Ok(sandbox) => {
-            // What is there now is the base: the first save looks for what differs from it.
-            sandbox.changes().await?;
             let workspace = Workspace::over_checkout(Arc::clone(&sandbox), quarantine.clone());
             Ok(Some((sandbox, workspace)))
         }
