@@ -1,7 +1,8 @@
 //! The network of a sandbox for real: nothing by default, and through the proxy what was allowed.
 //!
 //! Each way out is tried outside first, against a destination on this machine that counts who comes: a probe that
-//! does not get through there proves nothing. Tools that a machine may lack are tried by tests/parts/network.sh.
+//! does not get through there proves nothing. What needs a tool that a machine may lack is run by
+//! tests/parts/network.sh.
 
 #![cfg(test)]
 #![expect(unreachable_pub, reason = "the fixture is written as if it were a crate of its own")]

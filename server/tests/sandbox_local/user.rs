@@ -25,6 +25,7 @@ fn everything_here_holds_for_an_ordinary_user_too() {
         .args(["-u", USER, "--"])
         .arg(&tests)
         .args(["--skip", "user::"])
+        .args(std::env::args().filter(|argument| argument == "--include-ignored"))
         .env_clear()
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         .env(SUPERVISOR_VARIABLE, &binary)

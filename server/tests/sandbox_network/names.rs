@@ -21,6 +21,7 @@ sys.exit(subprocess.call(["getent", "hosts", "probe.test"]))
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs python3 and ip: sh tests/parts/network.sh"]
 async fn names_are_not_resolved() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_str().unwrap();

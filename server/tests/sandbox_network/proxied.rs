@@ -63,6 +63,7 @@ impl Open {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs curl and python3: sh tests/parts/network.sh"]
 async fn ordinary_tools_reach_what_is_allowed_and_nothing_else() {
     let open = Open::new().await;
     open.assert_reached(&[
@@ -95,6 +96,7 @@ async fn further_tools_reach_what_is_allowed_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs curl: sh tests/parts/network.sh"]
 async fn a_refusal_is_in_words_that_the_command_shows() {
     let open = Open::new().await;
     let refused = open.fill("curl -sS --max-time 20 http://{host}:{port}/", REFUSED);
@@ -110,6 +112,7 @@ async fn a_refusal_is_in_words_that_the_command_shows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs curl: sh tests/parts/network.sh"]
 async fn the_proxy_is_the_only_way() {
     let open = Open::new().await;
     for address in [ALLOWED, "127.0.0.1"] {
@@ -161,6 +164,7 @@ async fn the_environment_names_the_proxy_only_where_there_is_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs curl: sh tests/parts/network.sh"]
 async fn much_crosses_in_both_directions_and_by_many_at_once() {
     let open = Open::new().await;
     let down = open.fill("curl -sS --max-time 60 http://{host}:{port}/big | wc -c", ALLOWED);
@@ -180,6 +184,7 @@ async fn much_crosses_in_both_directions_and_by_many_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs curl: sh tests/parts/network.sh"]
 async fn a_destination_that_is_not_public_needs_its_range() {
     let local = crate::fixture::Local::new();
     let sandbox = local.sandbox().await;
@@ -202,6 +207,7 @@ async fn a_destination_that_is_not_public_needs_its_range() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs curl: sh tests/parts/network.sh"]
 async fn a_flood_of_half_requests_harms_nobody_else() {
     let open = Open::new().await;
     let flood = "perl -MIO::Socket::INET -e '
