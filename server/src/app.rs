@@ -16,11 +16,11 @@ use tokio_util::sync::CancellationToken;
 use crate::api::auth::AuthConfig;
 use crate::api::rate_limit::RateLimitConfig;
 use crate::api::{ApiConfig, serve};
-use crate::config::{self, Config, DiffSettings, ProviderSettings, SandboxChoice};
+use crate::config::{Config, ProviderSettings, SandboxChoice};
 use crate::forge::Forge;
 use crate::forge::git::{GitConfig, GitStore};
 use crate::forge::local::{LocalForge, LocalForgeConfig};
-use crate::forge::policy::{self, Policy, PolicyConfig};
+use crate::forge::policy::Policy;
 use crate::jobs::Jobs;
 use crate::model::catalog::{Models, ModelsConfig, ProviderConfig};
 use crate::orchestrator::analyse::code_map::Outliner;
@@ -79,7 +79,7 @@ impl App {
         let found = find(&config, &jobs).await;
         let mut faults = found.as_ref().err().cloned().unwrap_or_default();
         faults.extend(api_config(&config).validate());
-        let diff_policy = Policy::new(policy_config(&config.diff), Arc::clone(&redactor));
+        let diff_policy = Policy::new(config.diff.clone(), Arc::clone(&redactor));
         if let Err(error) = &diff_policy {
             faults.push(format!("BACKSPACE_PROTECTED_PATHS or BACKSPACE_EXEMPT_PATHS: {error}"));
         }
@@ -317,20 +317,6 @@ fn orchestrator_config(config: &Config) -> OrchestratorConfig {
         verification_timeout: config.verification_timeout,
         sandbox_limits: config.sandbox_limits,
         ..OrchestratorConfig::default()
-    }
-}
-
-fn policy_config(diff: &DiffSettings) -> PolicyConfig {
-    PolicyConfig {
-        protected_paths: diff.protected_paths.clone(),
-        exempt_paths: diff.exempt_paths.clone(),
-        max_files: usize::try_from(diff.max_files).unwrap_or(usize::MAX),
-        max_added_lines: diff.max_added_lines,
-        max_file_bytes: diff.max_file_bytes,
-        guessed_secrets: match diff.guessed_secrets {
-            config::GuessedSecrets::Deny => policy::GuessedSecrets::Deny,
-            config::GuessedSecrets::Report => policy::GuessedSecrets::Report,
-        },
     }
 }
 

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::forge::policy::{GuessedSecrets, PolicyConfig};
 use crate::sandbox::SandboxLimits;
 use crate::sandbox::egress::address::AddressRange;
 use crate::secret::Secret;
@@ -54,7 +55,7 @@ pub struct Config {
     /// Addresses that allowed hosts may have although they are not public.
     pub private_ranges: Vec<AddressRange>,
     /// What may leave.
-    pub diff: DiffSettings,
+    pub diff: PolicyConfig,
     /// Default model.
     pub model: Option<String>,
     /// Further providers.
@@ -85,32 +86,6 @@ pub struct Config {
     pub log: LogConfig,
     /// Settings that are read and have no effect yet, by variable.
     pub without_effect: Vec<&'static str>,
-}
-
-/// Rules for a change before anything leaves.
-#[derive(Clone, Debug)]
-pub struct DiffSettings {
-    /// More protected paths.
-    pub protected_paths: Vec<String>,
-    /// Built-in protected paths that may be touched after all.
-    pub exempt_paths: Vec<String>,
-    /// Most files.
-    pub max_files: u64,
-    /// Most added lines.
-    pub max_added_lines: u64,
-    /// Largest new content of a file.
-    pub max_file_bytes: u64,
-    /// What to do with texts that may be secrets.
-    pub guessed_secrets: GuessedSecrets,
-}
-
-/// What to do with texts that look like a secret by name and randomness alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GuessedSecrets {
-    /// They stop the push.
-    Deny,
-    /// They are told in the pull request.
-    Report,
 }
 
 /// Which sandbox backend.
@@ -349,7 +324,7 @@ impl Reader<'_> {
         })
     }
 
-    fn diff(&mut self) -> Option<DiffSettings> {
+    fn diff(&mut self) -> Option<PolicyConfig> {
         let max_files = self.number("BACKSPACE_MAX_CHANGED_FILES", 1..=1_000_000);
         let max_added_lines = self.number("BACKSPACE_MAX_ADDED_LINES", 1..=100_000_000);
         let max_file_mib = self.number("BACKSPACE_MAX_FILE_MIB", 1..=1024);
@@ -357,10 +332,10 @@ impl Reader<'_> {
             "BACKSPACE_GUESSED_SECRETS",
             &[("deny", GuessedSecrets::Deny), ("report", GuessedSecrets::Report)],
         );
-        Some(DiffSettings {
+        Some(PolicyConfig {
             protected_paths: self.values.list("BACKSPACE_PROTECTED_PATHS"),
             exempt_paths: self.values.list("BACKSPACE_EXEMPT_PATHS"),
-            max_files: max_files?,
+            max_files: usize::try_from(max_files?).unwrap_or(usize::MAX),
             max_added_lines: max_added_lines?,
             max_file_bytes: max_file_mib? << 20,
             guessed_secrets: guessed_secrets?,
