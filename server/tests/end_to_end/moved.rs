@@ -148,6 +148,16 @@ async fn go_on(server: &TestServer, first: &Follower) -> Follower {
     Follower::of(server.client().watch(&next.name, 0))
 }
 
+/// Runs the usual Task to its end; others go on from it.
+async fn after_a_task(site: &Site) -> (Repository, TestServer, Follower) {
+    let repository = site.red_repository();
+    site.script("fix", good());
+    let server = site.serve().start().await;
+    let mut first = Follower::run(&server.client(), spec(&repository, "fix"));
+    first.success().await;
+    (repository, server, first)
+}
+
 fn more() -> Value {
     json!([
         turn(&[bash("echo begun; sleep 3")]),
@@ -158,11 +168,7 @@ fn more() -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_that_continues_keeps_what_people_added_to_its_branch() {
     let site = Site::new();
-    let repository = site.red_repository();
-    site.script("fix", good());
-    let server = site.serve().start().await;
-    let mut first = Follower::run(&server.client(), spec(&repository, "fix"));
-    first.success().await;
+    let (repository, server, first) = after_a_task(&site).await;
     let branch = repository.only_branch();
 
     // Before it begins, and while it works.
@@ -184,11 +190,7 @@ async fn a_task_that_continues_keeps_what_people_added_to_its_branch() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_branch_that_moves_under_the_push_is_followed() {
     let site = Site::new();
-    let repository = site.red_repository();
-    site.script("fix", good());
-    let server = site.serve().start().await;
-    let mut first = Follower::run(&server.client(), spec(&repository, "fix"));
-    first.success().await;
+    let (repository, server, first) = after_a_task(&site).await;
     let branch = repository.only_branch();
 
     let mut gate = site.gate(&repository);
@@ -205,11 +207,7 @@ async fn a_branch_that_moves_under_the_push_is_followed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn work_that_contradicts_what_people_added_goes_beside_their_branch() {
     let site = Site::new();
-    let repository = site.red_repository();
-    site.script("fix", good());
-    let server = site.serve().start().await;
-    let mut first = Follower::run(&server.client(), spec(&repository, "fix"));
-    first.success().await;
+    let (repository, server, first) = after_a_task(&site).await;
     let branch = repository.only_branch();
 
     site.script("fix", more());

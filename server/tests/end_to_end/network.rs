@@ -99,8 +99,8 @@ async fn a_repository_reaches_what_the_server_allows_and_refusals_are_in_the_pul
     server.terminate().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_request_wins_over_the_file_and_none_means_none() {
+/// Runs a Task that asks for other hosts than its set-up needs; returns why it failed, its log and the port.
+async fn failed_set_up(asked_host: &str) -> (v1::Failure, Follower, u16) {
     let site = Site::new();
     let port = destination().await;
     let repository = repository(&site, port, "");
@@ -108,13 +108,20 @@ async fn a_request_wins_over_the_file_and_none_means_none() {
     let server = serve(&site, port).start().await;
     let asked = v1::TaskSpec {
         environment: Some(v1::Environment {
-            allowed_hosts: vec!["none".into()],
+            allowed_hosts: vec![asked_host.into()],
             ..v1::Environment::default()
         }),
         ..spec(&repository, "fix")
     };
     let mut follower = Follower::run(&server.client(), asked);
     let (failure, _) = follower.failure().await;
+    server.terminate().await;
+    (failure, follower, port)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_wins_over_the_file_and_none_means_none() {
+    let (failure, follower, _) = failed_set_up("none").await;
     assert!(
         failure.message.starts_with("set-up command `curl"),
         "{}",
@@ -122,28 +129,13 @@ async fn a_request_wins_over_the_file_and_none_means_none() {
     );
     // Without a proxy nothing is carried out, so nothing is refused there.
     assert_eq!(follower.count("denied "), 0);
-    server.terminate().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_during_set_up_is_told_with_the_failure() {
-    let site = Site::new();
-    let port = destination().await;
-    let repository = repository(&site, port, "");
-    site.script("fix", good());
-    let server = serve(&site, port).start().await;
-    let asked = v1::TaskSpec {
-        environment: Some(v1::Environment {
-            allowed_hosts: vec!["@npm".into()],
-            ..v1::Environment::default()
-        }),
-        ..spec(&repository, "fix")
-    };
-    let mut follower = Follower::run(&server.client(), asked);
-    let (failure, _) = follower.failure().await;
+    let (failure, follower, port) = failed_set_up("@npm").await;
     assert!(failure.message.contains("403"), "{}", failure.message);
     assert_eq!(follower.count(&format!("denied egress localhost:{port}")), 1);
-    server.terminate().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
