@@ -28,7 +28,7 @@ pub(super) const MAX_PATCH_BYTES: usize = 64 << 20;
 /// Ends a Task that a caller cancelled.
 pub(super) async fn cancelled(parts: &Parts, log: &RunLog, bench: Option<&Workbench>) -> Result<(), StoreError> {
     let preserved = keep_patch(parts, log, bench).await?;
-    end(parts, log, Ending::Cancelled, preserved, Vec::new()).await
+    end(log, Ending::Cancelled, preserved, Vec::new()).await
 }
 
 /// Ends a Task that failed before or while it was published.
@@ -40,11 +40,11 @@ pub(super) async fn failed(
 ) -> Result<(), StoreError> {
     let preserved = keep_patch(parts, log, bench).await?;
     let findings = log.record().progress.findings;
-    end(parts, log, Ending::Failed(failure), preserved, findings).await
+    end(log, Ending::Failed(failure), preserved, findings).await
 }
 
 /// Ends a Task whose agent changed nothing: a success when it says why, else a failure.
-pub(super) async fn unchanged(parts: &Parts, log: &RunLog, _bench: &Workbench) -> Result<(), Halt> {
+pub(super) async fn unchanged(log: &RunLog) -> Result<(), Halt> {
     let progress = log.record().progress;
     if let Some(failure) = progress.stopped {
         return Err(Halt::Failed(failure));
@@ -58,12 +58,11 @@ pub(super) async fn unchanged(parts: &Parts, log: &RunLog, _bench: &Workbench) -
         patch: String::new(),
         patch_truncated: false,
     };
-    Ok(end(parts, log, Ending::Succeeded(result), None, Vec::new()).await?)
+    Ok(end(log, Ending::Succeeded(result), None, Vec::new()).await?)
 }
 
 /// Records the ending; the log takes nothing after it.
 pub(super) async fn end(
-    _parts: &Parts,
     log: &RunLog,
     ending: Ending,
     preserved_work: Option<PreservedWork>,

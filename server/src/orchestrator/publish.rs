@@ -72,7 +72,7 @@ pub(super) async fn publish(
         .await?;
     let mode = log.record().spec.publication.mode;
     if mode == PublicationMode::PatchOnly || !desk.repository.can_push {
-        desk.end(parts, log, ResultKind::Patch, text, None).await?;
+        desk.end(log, ResultKind::Patch, text, None).await?;
         return Ok(Published::Ended);
     }
     log.enter_publishing().await?;
@@ -201,7 +201,7 @@ impl Desk {
         }
         let mode = log.record().spec.publication.mode;
         if mode == PublicationMode::BranchOnly {
-            self.end(parts, log, ResultKind::Branch, patch, None).await?;
+            self.end(log, ResultKind::Branch, patch, None).await?;
             return Ok(Published::Ended);
         }
         log.step(95, "Opening the pull request").await?;
@@ -218,7 +218,7 @@ impl Desk {
             },
         )
         .await?;
-        self.end(parts, log, ResultKind::PullRequest, patch, Some(pull_request))
+        self.end(log, ResultKind::PullRequest, patch, Some(pull_request))
             .await?;
         Ok(Published::Ended)
     }
@@ -226,7 +226,6 @@ impl Desk {
     /// Ends the Task: with a result, or as failed with its work kept when the agent was stopped.
     async fn end(
         &self,
-        parts: &Parts,
         log: &RunLog,
         kind: ResultKind,
         patch: CutText,
@@ -262,6 +261,6 @@ impl Desk {
                 (Ending::Succeeded(result), None)
             }
         };
-        Ok(finish::end(parts, log, ending, preserved, findings).await?)
+        Ok(finish::end(log, ending, preserved, findings).await?)
     }
 }

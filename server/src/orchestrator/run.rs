@@ -266,7 +266,7 @@ impl Run {
             let change = match next {
                 work::Next::BackToWork => return Ok(Ended::BackToWork),
                 work::Next::NothingChanged => {
-                    finish::unchanged(parts, log, bench).await?;
+                    finish::unchanged(log).await?;
                     return Ok(Ended::Yes);
                 }
                 work::Next::Publish(change) => change,
