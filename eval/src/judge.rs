@@ -11,10 +11,8 @@ use std::time::Duration;
 use backspace_server::jobs::Jobs;
 use backspace_server::sandbox::local::{LocalConfig, LocalProvider};
 use backspace_server::sandbox::{
-    ExecReport, ExecSpec, FileError, FileRequest, OBJECTS, Sandbox, SandboxError, SandboxLimits, SandboxProvider as _,
-    SandboxSpec,
+    ExecReport, ExecSpec, FileError, FileRequest, OBJECTS, Sandbox, SandboxError, SandboxProvider as _, SandboxSpec,
 };
-use backspace_server::task::id::{Epoch, SandboxId};
 
 use crate::exercise::Exercise;
 use crate::repository::Repository;
@@ -110,14 +108,9 @@ impl Judge {
             .as_ref()
             .map(|path| path.to_string_lossy().into_owned());
         SandboxSpec {
-            id: SandboxId::random(),
-            epoch: Epoch(1),
-            limits: SandboxLimits::default(),
-            image: None,
             environment: cache.map(|path| ("BUILD_CACHE".into(), path)).into_iter().collect(),
             objects,
-            checkout: None,
-            deadline: CHECK_TIME + 2 * CHECKOUT_TIME,
+            ..SandboxSpec::of_no_task(CHECK_TIME + 2 * CHECKOUT_TIME)
         }
     }
 }

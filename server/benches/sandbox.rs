@@ -19,8 +19,7 @@ use std::time::{Duration, Instant};
 
 use backspace_server::jobs::Jobs;
 use backspace_server::sandbox::local::{DiskLimit, LocalConfig, LocalProvider};
-use backspace_server::sandbox::{ExecSpec, OutputMode, Sandbox, SandboxLimits, SandboxProvider as _, SandboxSpec};
-use backspace_server::task::id::{Epoch, SandboxId};
+use backspace_server::sandbox::{ExecSpec, OutputMode, Sandbox, SandboxProvider as _, SandboxSpec};
 use tokio::sync::mpsc;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -91,16 +90,7 @@ async fn main() {
 }
 
 fn spec() -> SandboxSpec {
-    SandboxSpec {
-        id: SandboxId::random(),
-        epoch: Epoch(1),
-        limits: SandboxLimits::default(),
-        image: None,
-        environment: Vec::new(),
-        objects: None,
-        checkout: None,
-        deadline: Duration::from_secs(3600),
-    }
+    SandboxSpec::of_no_task(Duration::from_secs(3600))
 }
 
 async fn timed<T>(table: &mut Table, name: &str, work: impl Future<Output = T>) -> T {

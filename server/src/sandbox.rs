@@ -48,6 +48,22 @@ pub struct SandboxSpec {
     pub deadline: Duration,
 }
 
+impl SandboxSpec {
+    /// Returns the spec of a sandbox that belongs to no Task: a new id, the default limits, nothing in it.
+    pub fn of_no_task(deadline: Duration) -> Self {
+        Self {
+            id: SandboxId::random(),
+            epoch: Epoch(1),
+            limits: SandboxLimits::default(),
+            image: None,
+            environment: Vec::new(),
+            objects: None,
+            checkout: None,
+            deadline,
+        }
+    }
+}
+
 /// Limits of a sandbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SandboxLimits {

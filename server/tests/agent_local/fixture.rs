@@ -14,11 +14,11 @@ use backspace_server::model::{
     Answer, Delta, Item, ModelError, ModelProvider, ModelRequest, StopReason, TokenUsage, ToolCall,
 };
 use backspace_server::sandbox::local::{LocalConfig, LocalProvider, find_supervisor};
-use backspace_server::sandbox::{Sandbox, SandboxLimits, SandboxProvider as _, SandboxSpec, Spill};
+use backspace_server::sandbox::{Sandbox, SandboxProvider as _, SandboxSpec, Spill};
 use backspace_server::secret::Redactor;
 use backspace_server::task::budget::{AgentBudget, Limits, Usage};
 use backspace_server::task::event::{EventPayload, LivePayload};
-use backspace_server::task::id::{ArtifactId, CallId, Epoch, SandboxId};
+use backspace_server::task::id::{ArtifactId, CallId};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
@@ -131,16 +131,7 @@ impl Fixture {
         assert!(built.success());
         let supervisor = find_supervisor(&std::env::current_exe().unwrap()).expect("the supervisor beside the test");
         let provider = LocalProvider::new(LocalConfig::new(state.path(), supervisor), Jobs::new()).unwrap();
-        let spec = SandboxSpec {
-            id: SandboxId::random(),
-            epoch: Epoch(1),
-            limits: SandboxLimits::default(),
-            image: None,
-            environment: Vec::new(),
-            objects: None,
-            checkout: None,
-            deadline: Duration::from_secs(120),
-        };
+        let spec = SandboxSpec::of_no_task(Duration::from_secs(120));
         Self {
             sandbox: provider.create(spec).await.unwrap(),
             journal: MemoryJournal::default(),

@@ -8,8 +8,8 @@ use backspace_server::forge::git::{DiffRequest, GitLimits, Mirror, Quarantine};
 use backspace_server::jobs::Jobs;
 use backspace_server::orchestrator::workspace::Workspace;
 use backspace_server::sandbox::local::{LocalConfig, LocalProvider, find_supervisor};
-use backspace_server::sandbox::{ExecSpec, Sandbox, SandboxLimits, SandboxProvider, SandboxSpec};
-use backspace_server::task::id::{Epoch, SandboxId, TaskId};
+use backspace_server::sandbox::{ExecSpec, Sandbox, SandboxProvider, SandboxSpec};
+use backspace_server::task::id::TaskId;
 use backspace_server::task::record::Checkpoint;
 
 use crate::fixture::{Bare, Fixture, git, main_branch};
@@ -57,14 +57,8 @@ impl Bench {
 
     fn spec(&self) -> SandboxSpec {
         SandboxSpec {
-            id: SandboxId::random(),
-            epoch: Epoch(1),
-            limits: SandboxLimits::default(),
-            image: None,
-            environment: Vec::new(),
             objects: Some(self.mirror.objects.clone()),
-            checkout: None,
-            deadline: 10 * MINUTE,
+            ..SandboxSpec::of_no_task(10 * MINUTE)
         }
     }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use backspace_server::jobs::Jobs;
 use backspace_server::sandbox::local::{DiskLimit, LocalConfig, LocalProvider, find_supervisor};
-use backspace_server::sandbox::{ExecReport, ExecSpec, Sandbox, SandboxLimits, SandboxProvider as _, SandboxSpec};
-use backspace_server::task::id::{Epoch, SandboxId};
+use backspace_server::sandbox::{ExecReport, ExecSpec, Sandbox, SandboxProvider as _, SandboxSpec};
+
 use tempfile::TempDir;
 
 /// Where the supervisor is when an ordinary user can't look for it.
@@ -82,16 +82,7 @@ pub fn is_root() -> bool {
 }
 
 pub fn spec() -> SandboxSpec {
-    SandboxSpec {
-        id: SandboxId::random(),
-        epoch: Epoch(1),
-        limits: SandboxLimits::default(),
-        image: None,
-        environment: Vec::new(),
-        objects: None,
-        checkout: None,
-        deadline: MINUTE,
-    }
+    SandboxSpec::of_no_task(MINUTE)
 }
 
 /// Runs a command line to its end.

@@ -13,9 +13,8 @@ use std::time::Duration;
 use sandbox_supervisor::plan::PROBE;
 use sandbox_supervisor::probe::ProbeReport;
 
-use super::super::{Capabilities, ExecReport, ExecSpec, OutputMode, Sandbox, SandboxError, SandboxLimits, SandboxSpec};
+use super::super::{Capabilities, ExecReport, ExecSpec, OutputMode, Sandbox, SandboxError, SandboxSpec};
 use super::running::{Maker, Probe};
-use crate::task::id::{Epoch, SandboxId};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -43,16 +42,7 @@ pub(super) async fn run(maker: &Maker) -> Result<Capabilities, SandboxError> {
 
 async fn try_once(maker: &Maker) -> Result<Capabilities, SandboxError> {
     let host = HostSide::prepare(maker)?;
-    let spec = SandboxSpec {
-        id: SandboxId::random(),
-        epoch: Epoch(1),
-        limits: SandboxLimits::default(),
-        image: None,
-        environment: Vec::new(),
-        objects: None,
-        checkout: None,
-        deadline: DEADLINE,
-    };
+    let spec = SandboxSpec::of_no_task(DEADLINE);
     let sandbox = maker.create_with(spec, maker.storage(), Probe::Shown).await?;
     let probed = probe(sandbox.as_ref(), &host).await;
     let layers = sandbox.layers().to_vec();
