@@ -335,6 +335,26 @@ pub trait TaskStore: Send + Sync + 'static {
     async fn load(&self) -> Result<StoreLoad, StoreError>;
 }
 
+/// Events read at once by `visit_events`.
+const PAGE: u32 = 500;
+
+/// Shows every event after a cursor to `visit`, a page in memory at a time.
+pub async fn visit_events(
+    store: &dyn TaskStore,
+    id: TaskId,
+    mut after: Sequence,
+    mut visit: impl FnMut(&Event) + Send,
+) -> Result<(), StoreError> {
+    loop {
+        let page = store.events(id, after, PAGE).await?;
+        let Some(last) = page.events.last() else {
+            return Ok(());
+        };
+        after = last.sequence;
+        page.events.iter().for_each(&mut visit);
+    }
+}
+
 /// How busy the store's queue is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StoreLoad {

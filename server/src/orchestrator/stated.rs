@@ -9,6 +9,7 @@ use crate::orchestrator::Parts;
 use crate::orchestrator::run::Halt;
 use crate::orchestrator::run_log::RunLog;
 use crate::orchestrator::workbench::Workbench;
+use crate::store::visit_events;
 use crate::task::event::EventPayload;
 use crate::task::failure::{Failure, Reason};
 use crate::task::host::rules::HostRules;
@@ -81,16 +82,13 @@ fn image_warning(backend: &str, image: &str) -> Option<String> {
 
 /// Writes a warning unless an earlier run of the Task has written it.
 async fn warn_once(parts: &Parts, log: &RunLog, message: String) -> Result<(), Halt> {
-    let mut after = Sequence::ZERO;
-    loop {
-        let page = parts.store.events(log.task(), after, 500).await?;
-        let Some(last) = page.events.last() else { break };
-        after = last.sequence;
-        let is_known =
-            |payload: &EventPayload| matches!(payload, EventPayload::Warning { message: told } if *told == message);
-        if page.events.iter().any(|event| is_known(&event.payload)) {
-            return Ok(());
-        }
+    let mut is_known = false;
+    visit_events(parts.store.as_ref(), log.task(), Sequence::ZERO, |event| {
+        is_known |= matches!(&event.payload, EventPayload::Warning { message: told } if *told == message);
+    })
+    .await?;
+    if is_known {
+        return Ok(());
     }
     Ok(log.events(vec![EventPayload::Warning { message }]).await?)
 }

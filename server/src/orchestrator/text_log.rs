@@ -3,7 +3,7 @@
 //! Nothing is kept but the piece that was asked for, however long the log is.
 
 use crate::orchestrator::{CallResult, Parts, internal};
-use crate::store::ArtifactChunk;
+use crate::store::{ArtifactChunk, visit_events};
 use crate::task::event::{Ending, Event, EventPayload, ToolOutcome};
 use crate::task::id::Sequence;
 use crate::task::record::TaskRecord;
@@ -16,15 +16,11 @@ pub(super) async fn read_log(parts: &Parts, record: &TaskRecord, offset: u64, li
         limit: limit as usize,
         ..Window::default()
     };
-    let mut after = Sequence(record.oldest_sequence.0.saturating_sub(1));
-    while after < record.last_sequence {
-        let page = parts.store.events(record.id, after, 500).await?;
-        let Some(last) = page.events.last() else { break };
-        after = last.sequence;
-        page.events
-            .iter()
-            .for_each(|event| window.push(log_line(event).as_bytes()));
-    }
+    let before = Sequence(record.oldest_sequence.0.saturating_sub(1));
+    visit_events(parts.store.as_ref(), record.id, before, |event| {
+        window.push(log_line(event).as_bytes());
+    })
+    .await?;
     Ok(ArtifactChunk {
         data: window.kept.into(),
         size: window.size as u64,

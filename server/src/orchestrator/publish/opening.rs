@@ -8,6 +8,7 @@ use crate::orchestrator::publish::branch::bad_name;
 use crate::orchestrator::pull_request::{Facts, body, title};
 use crate::orchestrator::run::Halt;
 use crate::orchestrator::run_log::RunLog;
+use crate::store::visit_events;
 use crate::task::branch::BranchName;
 use crate::task::event::EventPayload;
 use crate::task::failure::{Failure, Reason};
@@ -59,22 +60,16 @@ impl Desk {
 /// Lists the refusals of a Task, for its pull request.
 async fn denied_lines(parts: &Parts, record: &TaskRecord) -> Result<Vec<String>, Halt> {
     let mut lines = Vec::new();
-    let mut after = Sequence::ZERO;
-    loop {
-        let page = parts.store.events(record.id, after, 500).await?;
-        let Some(last) = page.events.last() else {
-            return Ok(lines);
-        };
-        after = last.sequence;
-        for event in &page.events {
-            if let EventPayload::PolicyDenied {
-                policy,
-                subject,
-                message,
-            } = &event.payload
-            {
-                lines.push(format!("{policy}: {subject} ({message})"));
-            }
+    visit_events(parts.store.as_ref(), record.id, Sequence::ZERO, |event| {
+        if let EventPayload::PolicyDenied {
+            policy,
+            subject,
+            message,
+        } = &event.payload
+        {
+            lines.push(format!("{policy}: {subject} ({message})"));
         }
-    }
+    })
+    .await?;
+    Ok(lines)
 }
