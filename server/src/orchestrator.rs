@@ -19,6 +19,7 @@ pub mod analyse;
 mod baseline;
 mod call;
 mod checkout;
+mod content_key;
 mod fetch;
 mod finish;
 mod housekeeping;

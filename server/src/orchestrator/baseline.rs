@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::orchestrator::content_key::content_key;
 use crate::orchestrator::run::Halt;
 use crate::orchestrator::run_log::RunLog;
 use crate::orchestrator::verify::{Side, Verification, VerifyError};
@@ -113,13 +114,6 @@ fn remembered(index: usize, fact: &Evidence) -> EventPayload {
 }
 
 fn baseline_key(base: &Base, commands: &[String], backend: &str) -> String {
-    use sha2::Digest as _;
-    let mut hash = sha2::Sha256::new();
-    for command in commands {
-        hash.update(command.len().to_le_bytes());
-        hash.update(command);
-    }
-    let hash = hash.finalize();
-    let digits: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let digits = content_key(commands.iter().map(String::as_bytes));
     format!("baseline:1:{backend}:{}:{digits}", base.commit)
 }

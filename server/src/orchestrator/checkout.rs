@@ -6,11 +6,11 @@
 
 use std::sync::Arc;
 
-use sha2::{Digest as _, Sha256};
-
 use crate::forge::git::{Mirror, Quarantine};
 use crate::orchestrator::Parts;
+use crate::orchestrator::content_key::content_key;
 use crate::orchestrator::run::Halt;
+use crate::orchestrator::workbench::discard;
 use crate::orchestrator::workspace::Workspace;
 use crate::sandbox::{Sandbox, SandboxError, SandboxSpec};
 use crate::task::branch::BranchName;
@@ -71,7 +71,7 @@ async fn keep(
     };
     let kept = filled.await;
     if !matches!(kept, Ok(true)) {
-        destroy(sandbox.as_ref()).await;
+        discard(sandbox.as_ref()).await;
     }
     kept
 }
@@ -116,33 +116,17 @@ async fn anew(
     match Workspace::materialize(Arc::clone(&sandbox), quarantine.clone(), branch).await {
         Ok(workspace) => Ok((sandbox, workspace)),
         Err(error) => {
-            destroy(sandbox.as_ref()).await;
+            discard(sandbox.as_ref()).await;
             Err(error.into())
         }
     }
 }
 
-/// Destroys a sandbox that is of no use.
-pub(super) async fn destroy(sandbox: &dyn Sandbox) {
-    if let Err(error) = sandbox.destroy().await {
-        tracing::warn!(
-            error = &error as &dyn std::error::Error,
-            "a sandbox is left to the sweep"
-        );
-    }
-}
-
 /// Returns the key of a checkout: repository and credential (the mirror's), commit and branch.
 fn key(mirror: &Mirror, branch: &BranchName) -> String {
-    let mut hash = Sha256::new();
-    for part in [
+    content_key([
         mirror.folder.as_os_str().as_encoded_bytes(),
         mirror.commit.as_str().as_bytes(),
         branch.as_str().as_bytes(),
-    ] {
-        hash.update(part.len().to_le_bytes());
-        hash.update(part);
-    }
-    let hash = hash.finalize();
-    hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    ])
 }

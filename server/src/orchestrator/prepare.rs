@@ -12,7 +12,7 @@ use crate::orchestrator::fetch::{fetch, open_repository};
 use crate::orchestrator::run::{Halt, StopSignals};
 use crate::orchestrator::run_log::RunLog;
 use crate::orchestrator::verify::exec_live;
-use crate::orchestrator::workbench::Workbench;
+use crate::orchestrator::workbench::{Workbench, discard};
 use crate::orchestrator::workspace::Workspace;
 use crate::orchestrator::{Parts, analyse, checkout, stated};
 use crate::sandbox::{ExecSpec, Sandbox, SandboxSpec};
@@ -55,12 +55,7 @@ async fn leave_sandbox(bench: &Workbench, halt: &Halt) {
     if matches!(halt, Halt::Draining | Halt::Store(_)) {
         return bench.sandbox.detach().await;
     }
-    if let Err(error) = bench.sandbox.destroy().await {
-        tracing::warn!(
-            error = &error as &dyn std::error::Error,
-            "a sandbox is left to the sweep"
-        );
-    }
+    discard(bench.sandbox.as_ref()).await;
 }
 
 /// Enters the work tree that an earlier run left, or makes a new sandbox and restores the checkpoint.
@@ -92,7 +87,7 @@ async fn enter_sandbox(
     match restore(log, &workspace, checkpoint).await {
         Ok(()) => Ok((sandbox, workspace)),
         Err(halt) => {
-            checkout::destroy(sandbox.as_ref()).await;
+            discard(sandbox.as_ref()).await;
             Err(halt)
         }
     }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::orchestrator::publish::Published;
 use crate::orchestrator::rebase::Followed;
 use crate::orchestrator::run_log::RunLog;
-use crate::orchestrator::workbench::Workbench;
+use crate::orchestrator::workbench::{Workbench, discard};
 use crate::orchestrator::{Parts, finish, prepare, publish, rebase, work};
 use crate::sandbox::SandboxError;
 use crate::store::{Claim, StoreError};
@@ -176,7 +176,9 @@ impl Run {
             );
             return self.abandon(bench).await;
         }
-        destroy(bench).await;
+        if let Some(bench) = bench {
+            discard(bench.sandbox.as_ref()).await;
+        }
     }
 
     async fn drive(&self, bench: &mut Option<Workbench>) -> Result<(), Halt> {
@@ -188,7 +190,9 @@ impl Run {
                     if let Some(bench) = bench.as_ref() {
                         bench.record_denials(&self.log).await?;
                     }
-                    destroy(bench.take()).await;
+                    if let Some(bench) = bench.take() {
+                        discard(bench.sandbox.as_ref()).await;
+                    }
                     self.resume(format!("the sandbox was lost: {message}"), |progress| {
                         progress.sandbox = None
                     })
@@ -327,21 +331,8 @@ impl Run {
         if let Err(error) = finish::failed(&self.parts, &self.log, None, failure).await {
             tracing::error!(error = &error as &dyn std::error::Error, "the failure can't be written");
         }
-        let sandbox = self.log.take_sandbox();
-        if let Some(sandbox) = sandbox
-            && let Err(error) = sandbox.destroy().await
-        {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "a sandbox is left to the sweep"
-            );
+        if let Some(sandbox) = self.log.take_sandbox() {
+            discard(sandbox.as_ref()).await;
         }
-    }
-}
-
-async fn destroy(bench: Option<Workbench>) {
-    let Some(bench) = bench else { return };
-    if let Err(error) = bench.sandbox.destroy().await {
-        tracing::warn!(sandbox.id = %bench.sandbox.id(), error = &error as &dyn std::error::Error, "a sandbox is left to the sweep");
     }
 }

@@ -160,6 +160,13 @@ impl From<WorkspaceError> for Halt {
     }
 }
 
+/// Destroys a sandbox that is of no more use.
+pub(super) async fn discard(sandbox: &dyn Sandbox) {
+    if let Err(error) = sandbox.destroy().await {
+        tracing::warn!(sandbox.id = %sandbox.id(), error = &error as &dyn std::error::Error, "a sandbox is left to the sweep");
+    }
+}
+
 /// Says what a fault of git means for the Task.
 pub(super) fn git_halt(error: crate::forge::git::GitError) -> Halt {
     use crate::forge::git::GitError as E;
