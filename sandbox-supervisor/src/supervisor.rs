@@ -20,6 +20,7 @@ mod spill;
 mod survey;
 mod system;
 mod tunnel;
+mod worker;
 
 pub use config::SupervisorConfig;
 

@@ -17,9 +17,10 @@ use crate::supervisor::files::FileJob;
 use crate::supervisor::memory::count_kills;
 use crate::supervisor::outgoing::Outgoing;
 use crate::supervisor::spill::Spills;
-use crate::supervisor::survey::{ChangeWatch, Survey};
+use crate::supervisor::survey::ChangeWatch;
 use crate::supervisor::system;
 use crate::supervisor::tunnel::Tunnel;
+use crate::supervisor::worker::Worker;
 
 /// Bytes read at once.
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -140,13 +141,7 @@ impl EventLoop {
                     .map(|fd| entry(fd, libc::POLLIN)),
             );
         }
-        entries.extend(self.jobs.iter().map(|job| entry(job.descriptor(), libc::POLLIN)));
-        entries.extend(
-            self.changes
-                .survey()
-                .into_iter()
-                .map(|survey| entry(survey.descriptor(), libc::POLLIN)),
-        );
+        entries.extend(self.workers().map(|worker| entry(worker.descriptor(), libc::POLLIN)));
         self.tunnel.add_entries(&mut entries, &self.outgoing);
         if !self.outgoing.is_empty() {
             entries.push(entry(self.outgoing.descriptor(), libc::POLLOUT));
@@ -155,13 +150,16 @@ impl EventLoop {
             .execs
             .values()
             .filter_map(Exec::wake_at)
-            .chain(self.jobs.iter().map(FileJob::deadline))
-            .chain(self.changes.survey().into_iter().map(Survey::deadline));
+            .chain(self.workers().map(Worker::deadline));
         let timeout_ms = wakes.chain(self.deadline).min().map_or(-1, |at| {
             let left = at.saturating_duration_since(Instant::now());
             i32::try_from(left.as_millis()).unwrap_or(i32::MAX).saturating_add(1)
         });
         system::poll(&mut entries, timeout_ms)
+    }
+
+    fn workers(&self) -> impl Iterator<Item = &Worker> {
+        self.jobs.iter().map(FileJob::worker).chain(self.changes.worker())
     }
 
     fn read_input(&mut self, buffer: &mut [u8]) {
@@ -372,7 +370,7 @@ impl EventLoop {
 
     /// PID 1 inherits what other processes of its namespace leave; commands have inits of their own.
     fn reap_orphans(&self) {
-        if self.execs.is_empty() && self.jobs.is_empty() && self.changes.survey().is_none() {
+        if self.execs.is_empty() && self.workers().next().is_none() {
             while matches!(system::wait(-1, libc::WNOHANG), Ok((process, _)) if process > 0) {}
         }
     }

@@ -1,20 +1,18 @@
 //! File operations, each in a forked process confined as a command is.
 //!
-//! A process of its own, so that a FIFO, a dead network file system or a huge folder can only hang that
-//! process, which is killed after its time. Paths are what the kernel makes of them for the command's
+//! Paths are what the kernel makes of them for the command's
 //! user inside the sandbox; there is nothing to check beyond that.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::frame::MAX_PAYLOAD_BYTES;
 use crate::protocol::{FileError, FileOutcome, FileReply, FileRequest};
 use crate::supervisor::confine::Confinement;
-use crate::supervisor::system::{self, Forked};
+use crate::supervisor::worker::{Worker, become_confined};
 use crate::supervisor::{edit, search};
 
 /// Longest time of one operation.
@@ -32,10 +30,7 @@ const MAX_REPLY_TEXT_BYTES: u64 = 256 * 1024;
 /// A running file operation.
 pub(super) struct FileJob {
     stream: u32,
-    process: libc::pid_t,
-    reader: OwnedFd,
-    reply: Vec<u8>,
-    deadline: Instant,
+    worker: Worker,
     writes: bool,
     path: String,
 }
@@ -47,29 +42,15 @@ impl FileJob {
         work_tree: &Path,
         confinement: &Confinement,
     ) -> io::Result<Self> {
-        let (reader, writer) = system::pipe()?;
-        let process = match system::fork(0)? {
-            Forked::Parent(process) => process,
-            Forked::Child => {
-                drop(reader);
-                let outcome = confined(&request, work_tree, confinement);
-                let reply = encode(&outcome, request.path());
-                let written = File::from(writer).write_all(&reply);
-                system::exit_now(i32::from(written.is_err()));
-            }
-        };
-        drop(writer);
-        system::set_nonblocking(reader.as_fd())?;
-        let deadline = Instant::now() + TIME_LIMIT;
-        let (writes, path) = (request.writes(), request.path().to_owned());
+        let worker = Worker::start(TIME_LIMIT, MAX_PAYLOAD_BYTES, || {
+            let outcome = confined(&request, work_tree, confinement);
+            encode(&outcome, request.path())
+        })?;
         Ok(Self {
             stream,
-            process,
-            reader,
-            reply: Vec::new(),
-            deadline,
-            writes,
-            path,
+            worker,
+            writes: request.writes(),
+            path: request.path().to_owned(),
         })
     }
 
@@ -77,12 +58,8 @@ impl FileJob {
         self.stream
     }
 
-    pub(super) fn descriptor(&self) -> &OwnedFd {
-        &self.reader
-    }
-
-    pub(super) fn deadline(&self) -> Instant {
-        self.deadline
+    pub(super) fn worker(&self) -> &Worker {
+        &self.worker
     }
 
     pub(super) fn writes(&self) -> bool {
@@ -91,31 +68,12 @@ impl FileJob {
 
     /// Reads what is there; returns the encoded outcome when it is over.
     pub(super) fn advance(&mut self) -> Option<Vec<u8>> {
-        let mut buffer = [0; 16 * 1024];
-        loop {
-            match system::read(self.reader.as_fd(), &mut buffer) {
-                Ok(0) => break,
-                Ok(count) => self.reply.extend_from_slice(buffer.get(..count).unwrap_or_default()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if self.deadline > Instant::now() && self.reply.len() <= MAX_PAYLOAD_BYTES {
-                        return None;
-                    }
-                    self.reply.clear();
-                    break;
-                }
-                Err(_) => break,
-            }
+        let reply = self.worker.advance()?;
+        if reply.is_empty() {
+            let error = system_error(&self.path, "the operation did not end, or was killed");
+            return Some(encode(&Err(error), &self.path));
         }
-        system::kill(self.process, libc::SIGKILL);
-        let _ = system::wait(self.process, 0);
-        if self.reply.is_empty() || self.reply.len() > MAX_PAYLOAD_BYTES {
-            return Some(encode(
-                &Err(system_error(&self.path, "the operation did not end, or was killed")),
-                &self.path,
-            ));
-        }
-        Some(std::mem::take(&mut self.reply))
+        Some(reply)
     }
 
     /// Encodes the outcome of an operation that was not begun.
@@ -139,9 +97,7 @@ fn encode(outcome: &FileOutcome, path: &str) -> Vec<u8> {
 fn confined(request: &FileRequest, work_tree: &Path, confinement: &Confinement) -> FileOutcome {
     let path = request.path();
     let io_error = |error: io::Error| system_error(path, &error.to_string());
-    // The name /proc/self is this process; nobody else of the user may look into it.
-    system::control(libc::PR_SET_DUMPABLE, 0).map_err(io_error)?;
-    confinement.apply().map_err(io_error)?;
+    become_confined(confinement).map_err(io_error)?;
     std::env::set_current_dir(work_tree).map_err(io_error)?;
     perform(request, work_tree)
 }

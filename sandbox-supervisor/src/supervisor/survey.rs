@@ -7,22 +7,24 @@
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::io::{self, Write as _};
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::protocol::ChangesReply;
 use crate::supervisor::confine::Confinement;
-use crate::supervisor::system::{self, Forked};
+use crate::supervisor::worker::{Worker, become_confined};
 
 /// A walk that takes longer is given up: then git has to tell.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 
 /// Most entries looked at.
 const MAX_ENTRIES: u64 = 1_000_000;
+
+/// A fingerprint on its way.
+const FINGERPRINT_BYTES: usize = 16;
 
 /// What a tree looked like: equal values mean an unchanged tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,9 +79,9 @@ impl ChangeWatch {
         }
     }
 
-    /// Returns the running survey, to wait for it.
-    pub(super) fn survey(&self) -> Option<&Survey> {
-        self.survey.as_ref()
+    /// Returns what looks at the work tree now, to wait for it.
+    pub(super) fn worker(&self) -> Option<&Worker> {
+        self.survey.as_ref().map(|survey| &survey.worker)
     }
 
     /// Returns the answer of a survey that has ended, with the request that it answers.
@@ -95,72 +97,40 @@ impl ChangeWatch {
 }
 
 /// A running survey.
-pub(super) struct Survey {
+struct Survey {
     /// The request that it answers.
     stream: u32,
     /// Whether something could write when it began.
     disturbed: bool,
-    process: libc::pid_t,
-    reader: OwnedFd,
-    deadline: Instant,
+    worker: Worker,
 }
 
 impl Survey {
-    pub(super) fn start(stream: u32, disturbed: bool, work_tree: &Path, confinement: &Confinement) -> io::Result<Self> {
-        let (reader, writer) = system::pipe()?;
-        let process = match system::fork(0)? {
-            Forked::Parent(process) => process,
-            Forked::Child => {
-                drop(reader);
-                let written = system::control(libc::PR_SET_DUMPABLE, 0)
-                    .and_then(|()| confinement.apply())
-                    .and_then(|()| fingerprint(work_tree))
-                    .and_then(|found| fs::File::from(writer).write_all(&found.to_bytes()));
-                system::exit_now(i32::from(written.is_err()));
-            }
-        };
-        drop(writer);
-        system::set_nonblocking(reader.as_fd())?;
+    fn start(stream: u32, disturbed: bool, work_tree: &Path, confinement: &Confinement) -> io::Result<Self> {
+        let worker = Worker::start(TIME_LIMIT, FINGERPRINT_BYTES, || {
+            let found = become_confined(confinement).and_then(|()| fingerprint(work_tree));
+            found.map_or_else(|_| Vec::new(), |found| found.to_bytes().to_vec())
+        })?;
         Ok(Self {
             stream,
             disturbed,
-            process,
-            reader,
-            deadline: Instant::now() + TIME_LIMIT,
+            worker,
         })
-    }
-
-    pub(super) fn descriptor(&self) -> &OwnedFd {
-        &self.reader
-    }
-
-    pub(super) fn deadline(&self) -> Instant {
-        self.deadline
     }
 
     /// Returns what was found when it is over: `Some(None)` when it could not be told.
     fn advance(&mut self) -> Option<Option<Fingerprint>> {
-        let mut bytes = [0; 16];
-        // Less than a pipe's atomic unit: it is there whole or not at all.
-        let found = match system::read(self.reader.as_fd(), &mut bytes) {
-            Ok(16) => Some(Fingerprint::from_bytes(bytes)),
-            Ok(_) => None,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return None,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.deadline > Instant::now() => return None,
-            Err(_) => None,
-        };
-        system::kill(self.process, libc::SIGKILL);
-        let _ = system::wait(self.process, 0);
-        Some(found)
+        let answer = self.worker.advance()?;
+        Some(answer.try_into().ok().map(Fingerprint::from_bytes))
     }
 }
 
 impl Fingerprint {
-    fn to_bytes(self) -> [u8; 16] {
+    fn to_bytes(self) -> [u8; FINGERPRINT_BYTES] {
         ((u128::from(self.entries) << 64) | u128::from(self.sum)).to_le_bytes()
     }
 
-    fn from_bytes(bytes: [u8; 16]) -> Self {
+    fn from_bytes(bytes: [u8; FINGERPRINT_BYTES]) -> Self {
         let number = u128::from_le_bytes(bytes);
         Self {
             entries: (number >> 64) as u64,
