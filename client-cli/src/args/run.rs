@@ -339,15 +339,15 @@ mod tests {
     fn a_path_becomes_the_absolute_path_of_its_repository() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().canonicalize().unwrap();
-        std::fs::create_dir_all(root.join("work/.git")).unwrap();
-        std::fs::create_dir_all(root.join("work/src/deep")).unwrap();
+        std::fs::create_dir_all(root.join("project/.git")).unwrap();
+        std::fs::create_dir_all(root.join("project/src/deep")).unwrap();
         std::fs::create_dir_all(root.join("bare.git/objects")).unwrap();
         std::fs::write(root.join("bare.git/HEAD"), "ref: refs/heads/main\n").unwrap();
         let read = |text: &str, folder: &Path| RepositoryArgument::read(text, folder).ok();
-        let work = Some(RepositoryArgument::Local(root.join("work")));
-        assert_eq!(read(".", &root.join("work")), work);
-        assert_eq!(read(".", &root.join("work/src/deep")), work);
-        assert_eq!(read("../work/src", &root.join("work")), work);
+        let project = Some(RepositoryArgument::Local(root.join("project")));
+        assert_eq!(read(".", &root.join("project")), project);
+        assert_eq!(read(".", &root.join("project/src/deep")), project);
+        assert_eq!(read("../project/src", &root.join("project")), project);
         assert_eq!(
             read("bare.git", &root),
             Some(RepositoryArgument::Local(root.join("bare.git")))
