@@ -8,6 +8,10 @@ const MAX_NAMED: usize = 10;
 /// Lines shown around the nearest place.
 const HINT_LINES: usize = 12;
 
+/// Lines of the text looked for by which the nearest place is found: more would cost their number squared for
+/// every line of the file.
+const COMPARED_LINES: usize = 20;
+
 /// Replaces `old` by `new` and returns the text with the line of the change.
 pub(super) fn replace(path: &str, text: &str, old: &str, new: &str) -> Result<(String, u64), FileError> {
     if old.is_empty() {
@@ -45,11 +49,13 @@ fn line_of(text: &str, at: usize) -> u64 {
 /// Shows the place that is most like what was looked for.
 fn hint(text: &str, old: &str) -> String {
     let squeeze = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
-    let wanted: Vec<String> = old.lines().map(squeeze).filter(|line| !line.is_empty()).collect();
+    let wanted = old.lines().map(squeeze).filter(|line| !line.is_empty());
+    let wanted: Vec<String> = wanted.take(COMPARED_LINES).collect();
     let lines: Vec<&str> = text.lines().collect();
+    let squeezed: Vec<String> = lines.iter().map(|line| squeeze(line)).collect();
     let score = |from: usize| {
-        let there = lines.iter().skip(from).take(wanted.len() + 2).map(|line| squeeze(line));
-        let there: Vec<String> = there.collect();
+        let rest = squeezed.get(from..).unwrap_or_default();
+        let there = rest.get(..wanted.len() + 2).unwrap_or(rest);
         wanted.iter().filter(|line| there.contains(line)).count()
     };
     let Some((best, from)) = (0..lines.len())
