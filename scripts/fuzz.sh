@@ -21,8 +21,6 @@ export RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4
 arguments=
 for target in $targets; do
     arguments="$arguments --bin $target"
-    # All of the server is built only for a target that says it needs that.
-    grep -A4 "^name = \"$target\"$" fuzz/Cargo.toml | grep -q '^required-features' && arguments="$arguments --features server"
 done
 # shellcheck disable=SC2086
 "$CARGO" build --quiet --manifest-path fuzz/Cargo.toml --target "$host" --target-dir "$target_folder" $arguments
