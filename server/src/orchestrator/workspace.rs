@@ -5,8 +5,7 @@
 //! Task some work, nothing else. The agent may do to its `.git` what it likes; saving uses an index of
 //! its own and makes a broken git folder anew.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::forge::git::{CommitMessage, GitError, Known, Quarantine, Signature};
 use crate::orchestrator::workspace::script::{PIECE_BYTES, require_success};
@@ -69,9 +68,9 @@ pub struct Workspace {
     quarantine: Quarantine,
     /// What a checkout already differs by (line ends, encodings), so that it is not taken for a change.
     start_tree: Option<ObjectId>,
-    /// True from the question what changed until the answer is saved: the sandbox tells of a change once, and a
-    /// save may be dropped after that.
-    unsaved: Arc<AtomicBool>,
+    /// The tree that the last finished save found, `None` while one is under way: the sandbox tells of a change
+    /// once, but a save may be dropped after that, and what it returned may be dropped before it is recorded.
+    found: Arc<Mutex<Option<ObjectId>>>,
 }
 
 impl Workspace {
@@ -83,12 +82,7 @@ impl Workspace {
         quarantine: Quarantine,
         branch: &BranchName,
     ) -> Result<Self, WorkspaceError> {
-        let mut workspace = Self {
-            sandbox,
-            quarantine,
-            start_tree: None,
-            unsaved: Arc::default(),
-        };
+        let mut workspace = Self::over_checkout(sandbox, quarantine);
         let arguments = workspace.common_arguments(branch.as_str());
         let (accepted, report, words) = workspace.deliver(CHECKOUT, &arguments, Known::Base).await?;
         require_success("checked out", &report, &words)?;
@@ -98,6 +92,8 @@ impl Workspace {
         }
         // What is there now is the base: the first save looks for what differs from it.
         workspace.sandbox.changes().await?;
+        let (_, base_tree) = workspace.quarantine.base();
+        workspace.set_found(Some(base_tree.clone()));
         Ok(workspace)
     }
 
@@ -108,7 +104,7 @@ impl Workspace {
             sandbox,
             quarantine,
             start_tree: None,
-            unsaved: Arc::default(),
+            found: Arc::default(),
         }
     }
 
@@ -131,7 +127,7 @@ impl Workspace {
             sandbox,
             quarantine,
             start_tree,
-            unsaved: Arc::new(AtomicBool::new(true)),
+            found: Arc::default(),
         })
     }
 
@@ -142,21 +138,28 @@ impl Workspace {
 
     /// Saves the work tree outside, as a checkpoint, unless it is what `last` holds (or the base).
     ///
-    /// Safe to drop at any await; the next save starts over.
+    /// Safe to drop at any await, and so is what it returns: the next save, which is told what was recorded, starts
+    /// over then.
     pub async fn save(&self, last: Option<&Checkpoint>, turn: u32) -> Result<Option<Checkpoint>, WorkspaceError> {
-        let was_unsaved = self.unsaved.swap(true, Ordering::AcqRel);
-        let saved = if self.sandbox.changes().await? == Changes::None && !was_unsaved {
+        let (_, base_tree) = self.quarantine.base();
+        let known = last.map_or(base_tree, |last| &last.tree);
+        let found = self.set_found(None);
+        let saved = if self.sandbox.changes().await? == Changes::None && found.as_ref() == Some(known) {
             None
         } else {
-            self.save_changed(last, turn).await?
+            self.save_changed(known, turn).await?
         };
-        self.unsaved.store(false, Ordering::Release);
+        self.set_found(Some(saved.as_ref().map_or(known, |saved| &saved.tree).clone()));
         Ok(saved)
     }
 
-    async fn save_changed(&self, last: Option<&Checkpoint>, turn: u32) -> Result<Option<Checkpoint>, WorkspaceError> {
-        let (_, base_tree) = self.quarantine.base();
-        let known = last.map_or(base_tree, |last| &last.tree);
+    /// Sets what the last finished save found, and returns what it was before.
+    fn set_found(&self, tree: Option<ObjectId>) -> Option<ObjectId> {
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut found, tree)
+    }
+
+    async fn save_changed(&self, known: &ObjectId, turn: u32) -> Result<Option<Checkpoint>, WorkspaceError> {
         let mut arguments = self.common_arguments("");
         arguments.push(known.to_string());
         let (accepted, report, words) = self.deliver(SAVE, &arguments, Known::Tree(known)).await?;

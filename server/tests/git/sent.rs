@@ -33,7 +33,11 @@ async fn the_base_is_sent_in_pieces_and_changes_come_out() {
     );
     assert_eq!(workspace.save(None, 1).await.unwrap(), None);
     sh(&sandbox, "echo 2 > a").await;
+    // What was saved but never recorded, since whoever waited for it was dropped, is saved again.
+    let unrecorded = workspace.save(None, 1).await.unwrap().unwrap();
     let first = workspace.save(None, 1).await.unwrap().unwrap();
+    assert_eq!(first, unrecorded);
+    assert_eq!(workspace.save(Some(&first), 1).await.unwrap(), None);
     assert_eq!(bench.changed(&first).await, ["a"]);
 
     // The agent throws its repository away: the base is sent once more, and what git ignores but has stays.

@@ -3,8 +3,6 @@
 //! In two steps, so that the checks can be tried on the new base between them. Until the second has
 //! succeeded nothing is lost: `Workspace::restore` of the former workspace brings back what was saved.
 
-use std::sync::atomic::Ordering;
-
 use crate::forge::git::{Known, Quarantine};
 use crate::orchestrator::workspace::script::require_success;
 use crate::orchestrator::workspace::{Workspace, WorkspaceError};
@@ -35,7 +33,7 @@ impl Workspace {
     ///
     /// `onto` is the Task's quarantine over the mirror at that commit, `mine` what was saved last.
     pub async fn stand_on(&self, mine: &Checkpoint, onto: Quarantine) -> Result<Self, WorkspaceError> {
-        self.unsaved.store(true, Ordering::Release);
+        self.set_found(None);
         let mut there = Self {
             quarantine: onto,
             start_tree: None,
