@@ -183,6 +183,7 @@ mod tests {
             signal: exit_code.is_none().then_some(9),
             timed_out: false,
             out_of_memory: false,
+            disk_exceeded: false,
             duration: Duration::ZERO,
             output: output.into(),
             total_bytes: 0,

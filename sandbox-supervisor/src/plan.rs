@@ -93,7 +93,7 @@ pub struct LaunchLimits {
     pub shm_bytes: u64,
     /// Files and folders in each of them.
     pub tmp_inodes: u64,
-    /// Largest single file.
+    /// Largest single file, and all of the work tree where it is in no image.
     pub file_bytes: u64,
     /// Processes and threads of the user inside.
     pub pids: u64,

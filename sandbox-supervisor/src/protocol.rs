@@ -167,6 +167,9 @@ pub struct ExecDone {
     pub timed_out: bool,
     /// A process was killed for memory.
     pub out_of_memory: bool,
+    /// It was ended because the work tree had outgrown its limit.
+    #[serde(default)]
+    pub disk_exceeded: bool,
     /// Wall time.
     pub duration_us: u64,
     /// Captured head.

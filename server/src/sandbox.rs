@@ -150,6 +150,8 @@ pub struct ExecReport {
     pub timed_out: bool,
     /// True when the memory limit killed one of its processes.
     pub out_of_memory: bool,
+    /// True when it was ended because the work tree had outgrown the disk limit.
+    pub disk_exceeded: bool,
     /// Wall time, measured inside.
     pub duration: Duration,
     /// Both streams in order of arrival: the head, a line that counts what is left out, the tail. Empty when streamed.

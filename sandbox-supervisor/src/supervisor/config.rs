@@ -22,6 +22,8 @@ pub struct SupervisorConfig {
     pub survives_end_of_input: bool,
     /// The work tree; where relative paths start.
     pub work_tree: PathBuf,
+    /// Most bytes that the work tree may take, where no file system limits it: watched while commands run.
+    pub watched_bytes: Option<u64>,
     /// Folders that commands may write in, for landlock; those that don't exist are left out.
     pub writable: Vec<PathBuf>,
     /// Where long outputs are kept. Made if missing; should not be writable by commands.
@@ -44,6 +46,7 @@ impl SupervisorConfig {
             nested_pid_namespace: true,
             survives_end_of_input: false,
             work_tree: "/workspace".into(),
+            watched_bytes: None,
             writable: ["/workspace", "/tmp", "/home/agent", "/run", "/dev"]
                 .map(PathBuf::from)
                 .to_vec(),

@@ -14,6 +14,7 @@ use crate::supervisor::child::{self, Command};
 use crate::supervisor::confine::Confinement;
 use crate::supervisor::exec::{Exec, ExecOptions};
 use crate::supervisor::files::FileJob;
+use crate::supervisor::growth::GrowthWatch;
 use crate::supervisor::memory::count_kills;
 use crate::supervisor::outgoing::Outgoing;
 use crate::supervisor::spill::Spills;
@@ -48,6 +49,7 @@ pub(super) struct EventLoop {
     jobs: VecDeque<FileJob>,
     tunnel: Tunnel,
     changes: ChangeWatch,
+    growth: GrowthWatch,
     deadline: Option<Instant>,
     over: bool,
 }
@@ -82,6 +84,7 @@ impl EventLoop {
             jobs: VecDeque::new(),
             tunnel: Tunnel::default(),
             changes: ChangeWatch::new(),
+            growth: GrowthWatch::new(config.watched_bytes),
             deadline,
             over: false,
             config,
@@ -104,6 +107,7 @@ impl EventLoop {
             self.advance_execs(&mut buffer);
             self.advance_jobs();
             self.advance_survey();
+            self.watch_growth();
             self.tunnel.advance(&mut buffer, &mut self.outgoing);
             self.reap_orphans();
             if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
@@ -150,7 +154,8 @@ impl EventLoop {
             .execs
             .values()
             .filter_map(Exec::wake_at)
-            .chain(self.workers().map(Worker::deadline));
+            .chain(self.workers().map(Worker::deadline))
+            .chain(self.growth.wake_at().filter(|_| !self.execs.is_empty()));
         let timeout_ms = wakes.chain(self.deadline).min().map_or(-1, |at| {
             let left = at.saturating_duration_since(Instant::now());
             i32::try_from(left.as_millis()).unwrap_or(i32::MAX).saturating_add(1)
@@ -159,7 +164,8 @@ impl EventLoop {
     }
 
     fn workers(&self) -> impl Iterator<Item = &Worker> {
-        self.jobs.iter().map(FileJob::worker).chain(self.changes.worker())
+        let jobs = self.jobs.iter().map(FileJob::worker);
+        jobs.chain(self.changes.worker()).chain(self.growth.worker())
     }
 
     fn read_input(&mut self, buffer: &mut [u8]) {
@@ -359,6 +365,13 @@ impl EventLoop {
         let (work_tree, confinement) = (&self.config.work_tree, &self.confinement);
         if let Some(reply) = self.changes.ask(stream, running, work_tree, confinement) {
             self.outgoing.push_message(kind::CHANGES_DONE, stream, &reply);
+        }
+    }
+
+    fn watch_growth(&mut self) {
+        let is_idle = self.execs.is_empty() && self.growth.worker().is_none();
+        if !is_idle && self.growth.advance(&self.config.work_tree, &self.confinement) {
+            self.execs.values_mut().for_each(Exec::kill_for_disk);
         }
     }
 

@@ -33,6 +33,7 @@ pub(super) struct Exec {
     /// Set when it was told to end.
     killed: Option<Instant>,
     timed_out: bool,
+    disk_exceeded: bool,
     memory_kills: u64,
     ended: Option<Ended>,
 }
@@ -104,6 +105,7 @@ impl Exec {
             deadline: begun + options.timeout,
             killed: None,
             timed_out: false,
+            disk_exceeded: false,
             memory_kills: options.memory_kills,
             ended: None,
         }
@@ -143,6 +145,14 @@ impl Exec {
         };
         self.killed = Some(Instant::now());
         system::kill(self.process, signal);
+    }
+
+    /// Ends it because the work tree has outgrown its limit.
+    pub(super) fn kill_for_disk(&mut self) {
+        if self.ended.is_none() && self.killed.is_none() {
+            self.disk_exceeded = true;
+            self.kill();
+        }
     }
 
     /// Looks at the clock, reads what is there, and says when it is over.
@@ -226,6 +236,7 @@ impl Exec {
         };
         let mut done = ExecDone {
             timed_out: self.timed_out,
+            disk_exceeded: self.disk_exceeded,
             out_of_memory: memory_kills > self.memory_kills,
             duration_us: u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
             stdout_bytes: self.stdout.offset,

@@ -141,3 +141,29 @@ async fn a_command_is_a_better_victim_than_the_supervisor() {
     assert_eq!(output(sandbox.as_ref(), "cat /proc/self/oom_score_adj").await, "1000\n");
     sandbox.destroy().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_work_tree_without_an_image_is_watched() {
+    let local = Local::new();
+    let limits = SandboxLimits {
+        disk_bytes: 64 << 20,
+        ..SandboxLimits::default()
+    };
+    let sandbox = sandbox_with(&local, limits).await;
+    let fill = "n=0; while :; do head -c 4194304 /dev/zero > f$n; n=$((n+1)); sleep 0.02; done";
+    let filled = report(sandbox.as_ref(), fill).await;
+    assert!(filled.disk_exceeded && filled.exit_code.is_none(), "{filled:?}");
+    // What cleans up may do so, and then there is room again.
+    let cleaned = report(
+        sandbox.as_ref(),
+        "rm f*; sleep 2; head -c 33554432 /dev/zero > f; wc -c < f",
+    )
+    .await;
+    assert_eq!(
+        (cleaned.exit_code, cleaned.disk_exceeded),
+        (Some(0), false),
+        "{cleaned:?}"
+    );
+    assert_eq!(String::from_utf8_lossy(&cleaned.output).trim(), "33554432");
+    sandbox.destroy().await.unwrap();
+}

@@ -39,6 +39,7 @@ fn report(output: &str, exit_code: i32) -> ExecReport {
         signal: None,
         timed_out: false,
         out_of_memory: false,
+        disk_exceeded: false,
         duration: Duration::ZERO,
         output: output.into(),
         total_bytes: output.len() as u64,

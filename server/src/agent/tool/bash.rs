@@ -191,6 +191,11 @@ fn ending(report: &ExecReport, context: &ToolContext<'_>) -> String {
     if report.out_of_memory {
         line.push_str("\n[a process was killed because the memory limit was reached]");
     }
+    if report.disk_exceeded {
+        line.push_str(
+            "\n[it was ended because the work tree takes more disk than the limit; remove what is not needed]",
+        );
+    }
     if let Some(spill) = &report.spill {
         line.push_str(&format!(
             "\n[the whole output, {} bytes, is in {}: use grep or read_file on it]",

@@ -175,6 +175,7 @@ pub(super) fn require_success(what: &'static str, report: &ExecReport, words: &[
     let end = match (report.exit_code, report.timed_out, report.out_of_memory) {
         (_, true, _) => "it took too long".to_owned(),
         (_, _, true) => "it needed more memory than the sandbox has".to_owned(),
+        _ if report.disk_exceeded => "the work tree takes more disk than its limit".to_owned(),
         (Some(code), ..) => format!("exit status {code}"),
         (None, ..) => "it was killed".to_owned(),
     };

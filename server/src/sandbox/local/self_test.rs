@@ -167,7 +167,7 @@ fn capabilities(maker: &Maker, mut enforced: Vec<String>) -> Capabilities {
     match maker.disk.why_not() {
         None => enforced.push("disk".into()),
         Some(why) => not_enforced.push(format!(
-            "no disk limit on the work tree as a whole, only on each file: it is a folder of this machine, because {why}"
+            "no disk limit on the work tree that always holds: each file has one, and the whole is watched while commands run; it is a folder of this machine, because {why}"
         )),
     }
     if !maker.host_ids.are_mapped() {

@@ -243,6 +243,7 @@ fn into_report(done: ExecDone) -> Result<ExecReport, SandboxError> {
         signal: done.signal,
         timed_out: done.timed_out,
         out_of_memory: done.out_of_memory,
+        disk_exceeded: done.disk_exceeded,
         duration: Duration::from_micros(done.duration_us),
         output,
         total_bytes,

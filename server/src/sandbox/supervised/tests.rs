@@ -55,6 +55,7 @@ async fn a_report_joins_head_and_tail_around_what_is_left_out() {
         signal: None,
         timed_out: false,
         out_of_memory: false,
+        disk_exceeded: false,
         duration: Duration::from_micros(1500),
         output: b"first\n[... 90 bytes left out ...]\nlast".to_vec(),
         total_bytes: 99,
