@@ -11,6 +11,7 @@ mod edit;
 mod event_loop;
 mod exec;
 mod files;
+mod herd;
 mod memory;
 mod outgoing;
 mod search;
