@@ -286,6 +286,11 @@ pub trait SandboxProvider: Send + Sync + 'static {
         Ok(None)
     }
 
+    /// Returns how often `sweep` is worth calling while this server runs; `None` where only a crash leaves sandboxes.
+    fn sweep_interval(&self) -> Option<Duration> {
+        None
+    }
+
     /// Destroys what this instance left behind, but for the given ones; returns how many.
     async fn sweep(&self, keep: &[SandboxId]) -> Result<usize, SandboxError>;
 }
