@@ -17,9 +17,12 @@ use crate::task::event::OutputStream;
 use crate::task::host::rules::HostRules;
 use crate::task::id::{Epoch, SandboxId};
 
+pub mod docker;
 pub mod egress;
 pub mod local;
+mod making;
 pub mod supervised;
+mod trial;
 
 /// Folder of the work tree inside every sandbox.
 pub const WORK_TREE: &str = "/workspace";
