@@ -53,4 +53,5 @@ lint: ## Check format, lints and documentation.
 	$(CARGO) fmt --all --check
 	rustfmt --check --edition 2024 fuzz/targets/*.rs
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --locked -p backspace-server --test sandbox_docker -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --lib

@@ -19,10 +19,10 @@ use self::system::Forked;
 mod cgroups;
 mod devices;
 mod disk;
-mod identity;
+pub(crate) mod identity;
 mod limits;
 mod overlay;
-mod system;
+pub(crate) mod system;
 mod tree;
 
 /// How long PID 1 may take to end by itself after the end of its input.

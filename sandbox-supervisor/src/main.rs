@@ -1,7 +1,10 @@
-//! The binary `backspace-supervisor`: launcher of the `local` backend and, forked from it, PID 1 of a sandbox.
+//! The binary `backspace-supervisor`: launcher of the `local` backend and, forked from it, PID 1 of a sandbox; or PID 1
+//! of a container.
 //!
 //! Reads its mode from the command line and nothing else; what a mode needs comes over stdin.
 
+#[cfg(target_os = "linux")]
+mod contain;
 #[cfg(target_os = "linux")]
 mod launch;
 
@@ -10,6 +13,8 @@ fn main() {
     match mode.as_deref().and_then(|mode| mode.to_str()) {
         #[cfg(target_os = "linux")]
         Some("launch") => launch::main(),
+        #[cfg(target_os = "linux")]
+        Some("contain") => contain::main(),
         #[cfg(target_os = "linux")]
         Some("probe") => probe(),
         Some("--version") => println!("backspace-supervisor {}", env!("CARGO_PKG_VERSION")),

@@ -12,6 +12,7 @@ mod event_loop;
 mod exec;
 mod files;
 mod growth;
+mod herd;
 mod memory;
 mod outgoing;
 mod search;

@@ -3,6 +3,7 @@
 //! Faults are gathered and reported together before a port is bound; what is only missing makes the
 //! server degraded, which is said at start, by `GetServerInfo` and by `doctor`.
 
+mod sandboxes;
 mod upkeep;
 
 use std::path::Path;
@@ -16,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::auth::AuthConfig;
 use crate::api::rate_limit::RateLimitConfig;
 use crate::api::{ApiConfig, serve};
-use crate::config::{Config, ProviderSettings, SandboxChoice};
+use crate::config::{Config, ProviderSettings};
 use crate::forge::Forge;
 use crate::forge::git::{GitConfig, GitStore};
 use crate::forge::local::{LocalForge, LocalForgeConfig};
@@ -25,7 +26,6 @@ use crate::jobs::Jobs;
 use crate::model::catalog::{Models, ModelsConfig, ProviderConfig};
 use crate::orchestrator::analyse::code_map::Outliner;
 use crate::orchestrator::{Orchestrator, OrchestratorConfig, Parts, SandboxBackendInfo, ServerInfo};
-use crate::sandbox::local::{LocalConfig, LocalProvider, find_supervisor};
 use crate::sandbox::{Capabilities, SandboxProvider};
 use crate::secret::Redactor;
 use crate::shutdown;
@@ -43,6 +43,7 @@ const JOBS_DEADLINE: Duration = Duration::from_secs(3);
 pub struct App {
     config: Config,
     store: Arc<SqliteStore>,
+    sandboxes: Arc<dyn SandboxProvider>,
     orchestrator: Orchestrator,
     jobs: Jobs,
 }
@@ -114,10 +115,11 @@ impl App {
         for variable in &config.without_effect {
             tracing::warn!("{variable} is read and has no effect in this release: there is no trace exporter yet");
         }
-        upkeep::sweep(&parts).await;
+        upkeep::sweep(store.as_ref(), parts.sandboxes.as_ref()).await;
         Ok(Self {
             config,
             store,
+            sandboxes: Arc::clone(&parts.sandboxes),
             orchestrator: Orchestrator::new(parts),
             jobs,
         })
@@ -144,6 +146,13 @@ impl App {
             "trim",
             upkeep::trim(Arc::clone(&self.store), self.config.retention, self.jobs.child_token()),
         );
+        if let Some(interval) = self.sandboxes.sweep_interval() {
+            let (store, sandboxes) = (Arc::clone(&self.store), Arc::clone(&self.sandboxes));
+            self.jobs.spawn(
+                "sweep",
+                upkeep::sweep_often(store, sandboxes, interval, self.jobs.child_token()),
+            );
+        }
         if let Some(path) = &self.config.ready_file {
             write_ready_file(path, &address.to_string())
                 .with_context(|| format!("{} can't be written", path.display()))?;
@@ -182,7 +191,7 @@ pub(crate) async fn find(config: &Config, jobs: &Jobs) -> Result<Found, Vec<Stri
         .await
         .map_err(|error| faults.push(error.to_string()))
         .ok();
-    let sandbox = sandbox(config, jobs, &mut degraded)
+    let sandbox = sandboxes::choose(config, jobs, &mut degraded)
         .await
         .map_err(|fault| faults.push(fault))
         .ok();
@@ -227,36 +236,6 @@ fn models_config(config: &Config) -> Result<ModelsConfig, Vec<String>> {
     }
     let faults = models.read_keys(&|name: &str| std::env::var(name).ok());
     if faults.is_empty() { Ok(models) } else { Err(faults) }
-}
-
-async fn sandbox(
-    config: &Config,
-    jobs: &Jobs,
-    degraded: &mut Vec<String>,
-) -> Result<(Arc<dyn SandboxProvider>, Capabilities), String> {
-    match config.sandbox {
-        SandboxChoice::Docker => {
-            return Err("BACKSPACE_SANDBOX=docker: this release has the local backend only; set local or auto".into());
-        }
-        SandboxChoice::Auto => degraded.push("the docker backend is not in this release: sandboxes are local".into()),
-        SandboxChoice::Local => {}
-    }
-    let beside = std::env::current_exe().ok();
-    let found = config
-        .supervisor
-        .clone()
-        .or_else(|| beside.as_deref().and_then(find_supervisor));
-    let Some(supervisor) = found else {
-        return Err(
-            "backspace-supervisor was not found beside the server: run `make supervisor`, or set BACKSPACE_SUPERVISOR"
-                .into(),
-        );
-    };
-    let mut local = LocalConfig::new(config.data_folder.join("sandboxes"), supervisor);
-    local.egress.private_ranges = config.private_ranges.clone();
-    let provider = LocalProvider::new(local, jobs.clone()).map_err(|error| error.to_string())?;
-    let capabilities = provider.self_test().await.map_err(|error| error.to_string())?;
-    Ok((Arc::new(provider), capabilities))
 }
 
 fn forges(config: &Config, git: &GitStore) -> Result<Vec<Arc<dyn Forge>>, String> {

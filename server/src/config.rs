@@ -16,8 +16,11 @@ use crate::task::budget::{Limits, MIN_DURATION};
 use crate::task::host::rules::HostRules;
 use crate::task::spec::PublicationMode;
 
+mod docker;
 mod network;
 pub mod settings;
+
+pub use docker::{DockerSettings, PullChoice};
 
 use settings::Values;
 
@@ -50,6 +53,8 @@ pub struct Config {
     pub image: String,
     /// Image patterns that a Task may ask for.
     pub allowed_images: Vec<String>,
+    /// The Docker engine.
+    pub docker: DockerSettings,
     /// Hosts that a Task may ask for.
     pub allowed_hosts: HostRules,
     /// Addresses that allowed hosts may have although they are not public.
@@ -200,6 +205,7 @@ impl Reader<'_> {
         let allowed_hosts = self.allowed_hosts();
         let private_ranges = self.private_ranges();
         let diff = self.diff();
+        let docker = self.docker();
         let max_running = self.number("MAX_CONCURRENT_JOBS", 1..=1000);
         let rate_limit_requests = self.number("RATE_LIMIT_REQUESTS", 1..=1_000_000);
         let command_timeout = self.number("SANDBOX_TIMEOUT", 1..=3600);
@@ -227,6 +233,7 @@ impl Reader<'_> {
             sandbox_limits: sandbox_limits?,
             image: text("BACKSPACE_IMAGE").unwrap_or_default(),
             allowed_images: self.values.list("BACKSPACE_ALLOWED_IMAGES"),
+            docker: docker?,
             allowed_hosts,
             private_ranges,
             diff: diff?,

@@ -17,9 +17,12 @@ use crate::task::event::OutputStream;
 use crate::task::host::rules::HostRules;
 use crate::task::id::{Epoch, SandboxId};
 
+pub mod docker;
 pub mod egress;
 pub mod local;
+mod making;
 pub mod supervised;
+mod trial;
 
 /// Folder of the work tree inside every sandbox.
 pub const WORK_TREE: &str = "/workspace";
@@ -286,6 +289,11 @@ pub trait SandboxProvider: Send + Sync + 'static {
         _bytes: u64,
     ) -> Result<Option<PathBuf>, SandboxError> {
         Ok(None)
+    }
+
+    /// Returns how often `sweep` is worth calling while this server runs; `None` where only a crash leaves sandboxes.
+    fn sweep_interval(&self) -> Option<Duration> {
+        None
     }
 
     /// Destroys what this instance left behind, but for the given ones; returns how many.

@@ -11,27 +11,34 @@
     reason = "all of this is tests, not only what carries the attribute"
 )]
 
-#[path = "sandbox_local/attacks.rs"]
+#[path = "attacks/attacks.rs"]
 mod attacks;
 #[path = "conformance/sandbox.rs"]
 mod conformance;
 #[path = "sandbox_local/disk.rs"]
 mod disk;
 #[path = "sandbox_local/fixture.rs"]
+#[expect(dead_code, reason = "shared with the tests of the network")]
 mod fixture;
-#[path = "sandbox_local/isolation.rs"]
+#[path = "attacks/inside.rs"]
+mod inside;
+#[path = "attacks/isolation.rs"]
 mod isolation;
+#[path = "sandbox_local/launcher.rs"]
+mod launcher;
 #[path = "sandbox_local/life.rs"]
 mod life;
-#[path = "sandbox_local/limits.rs"]
+#[path = "attacks/limits.rs"]
 mod limits;
 #[path = "sandbox_local/lists.rs"]
 mod lists;
-#[path = "sandbox_local/network.rs"]
+#[path = "sandbox_local/mounts.rs"]
+mod mounts;
+#[path = "attacks/network.rs"]
 mod network;
 #[path = "sandbox_local/overlay.rs"]
 mod overlay;
-#[path = "sandbox_local/races.rs"]
+#[path = "attacks/races.rs"]
 mod races;
 #[path = "sandbox_local/tools.rs"]
 mod tools;
@@ -40,10 +47,10 @@ mod user;
 
 /// A provider in a folder of its own, which goes with the guard.
 fn local() -> conformance::Fixture {
-    let fixture::Local { provider, state } = fixture::Local::new();
+    let fixture::Backend { provider, state } = fixture::Backend::new();
     conformance::Fixture {
         provider: std::sync::Arc::new(provider),
-        spec: fixture::spec(),
+        spec: inside::spec(),
         _guard: Box::new(state),
     }
 }

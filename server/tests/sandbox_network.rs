@@ -10,6 +10,8 @@
 #[path = "sandbox_local/fixture.rs"]
 #[expect(dead_code, reason = "shared with the tests of the backend")]
 mod fixture;
+#[path = "attacks/inside.rs"]
+mod inside;
 #[path = "sandbox_network/names.rs"]
 mod names;
 #[path = "sandbox_network/probes.rs"]

@@ -96,7 +96,8 @@ pub(super) fn read_report(report: OwnedFd) -> Report {
     let mut bytes = Vec::new();
     // Not blocking: everything was written before the init ended.
     let _ = File::from(report).take(4096).read_to_end(&mut bytes);
-    match bytes.split_first() {
+    // A flock was told of before.
+    match bytes.strip_prefix(b"F").unwrap_or(&bytes).split_first() {
         Some((b'S', status)) => status
             .try_into()
             .map_or(Report::Silent, |status| Report::Status(i32::from_le_bytes(status))),
@@ -218,7 +219,9 @@ fn run_init(command: &Command<'_>, confinement: &Confinement, image: &Image, wri
             Err(_) => break 0,
         }
     };
-    if !command.nested {
+    if !command.nested && shepherd::has_flock() {
+        // The supervisor is faster, where it may: told so, it ends all of them.
+        say(b"F");
         shepherd::end_flock();
     }
     let [a, b, c, d] = status.to_le_bytes();

@@ -15,6 +15,7 @@ use crate::supervisor::confine::Confinement;
 use crate::supervisor::exec::{Exec, ExecOptions};
 use crate::supervisor::files::FileJob;
 use crate::supervisor::growth::GrowthWatch;
+use crate::supervisor::herd::Herd;
 use crate::supervisor::memory::count_kills;
 use crate::supervisor::outgoing::Outgoing;
 use crate::supervisor::spill::Spills;
@@ -303,6 +304,7 @@ impl EventLoop {
             is_shown: request.output == Output::Live,
             timeout: Duration::from_millis(request.timeout_ms),
             nested,
+            herd: Herd::of(&self.config),
             memory_kills: self.memory_kills(),
         };
         self.execs.insert(stream, Exec::new(started, options));

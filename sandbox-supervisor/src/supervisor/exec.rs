@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::protocol::{ExecDone, INITIAL_CREDIT_BYTES, kind};
 use crate::supervisor::capture::Capture;
 use crate::supervisor::child::{Report, Started, read_report};
+use crate::supervisor::herd::Herd;
 use crate::supervisor::outgoing::Outgoing;
 use crate::supervisor::system;
 
@@ -28,6 +29,9 @@ pub(super) struct Exec {
     mode: Mode,
     is_shown: bool,
     nested: bool,
+    herd: Option<Herd>,
+    /// Whether what the command left behind has been ended, or there was nothing.
+    culled: bool,
     begun: Instant,
     deadline: Instant,
     /// Set when it was told to end.
@@ -66,6 +70,7 @@ pub(super) struct ExecOptions {
     pub(super) is_shown: bool,
     pub(super) timeout: Duration,
     pub(super) nested: bool,
+    pub(super) herd: Option<Herd>,
     pub(super) memory_kills: u64,
 }
 
@@ -101,6 +106,8 @@ impl Exec {
             }),
             is_shown: options.is_shown,
             nested: options.nested,
+            herd: options.herd,
+            culled: options.herd.is_none(),
             begun,
             deadline: begun + options.timeout,
             killed: None,
@@ -115,7 +122,12 @@ impl Exec {
     pub(super) fn descriptors(&self) -> impl Iterator<Item = &OwnedFd> {
         let reads = matches!(self.mode, Mode::Captured(_) | Mode::Streamed(1..));
         let pipes = [&self.stdout, &self.stderr].into_iter().filter(move |_| reads);
-        pipes.filter_map(|pipe| pipe.fd.as_ref()).chain(&self.process_fd)
+        // A shepherd that says something before its end has found a flock.
+        let report = self.report.as_ref().filter(|_| !self.culled);
+        pipes
+            .filter_map(|pipe| pipe.fd.as_ref())
+            .chain(&self.process_fd)
+            .chain(report)
     }
 
     /// Returns when it must be looked at without an event.
@@ -145,6 +157,15 @@ impl Exec {
         };
         self.killed = Some(Instant::now());
         system::kill(self.process, signal);
+        self.cull();
+    }
+
+    /// Ends what descends from the shepherd, which then has only to wait.
+    fn cull(&mut self) {
+        if let Some(herd) = self.herd {
+            herd.cull(self.process);
+            self.culled = true;
+        }
     }
 
     /// Ends it because the work tree has outgrown its limit.
@@ -179,13 +200,11 @@ impl Exec {
 
     fn look_for_end(&mut self) {
         let Some(process_fd) = &self.process_fd else { return };
-        let mut entry = [libc::pollfd {
-            fd: std::os::fd::AsRawFd::as_raw_fd(process_fd),
-            events: libc::POLLIN,
-            revents: 0,
-        }];
-        let is_over = system::poll(&mut entry, 0).is_ok() && entry.iter().any(|entry| entry.revents != 0);
+        let is_over = is_readable(process_fd);
         if !is_over {
+            if !self.culled && self.report.as_ref().is_some_and(is_readable) {
+                self.cull();
+            }
             return;
         }
         // For a nested namespace this returns after the kernel has killed all of it.
@@ -259,6 +278,15 @@ impl Exec {
         }
         done
     }
+}
+
+fn is_readable(fd: &OwnedFd) -> bool {
+    let mut entry = [libc::pollfd {
+        fd: std::os::fd::AsRawFd::as_raw_fd(fd),
+        events: libc::POLLIN,
+        revents: 0,
+    }];
+    system::poll(&mut entry, 0).is_ok() && entry.iter().any(|entry| entry.revents != 0)
 }
 
 impl Pipe {

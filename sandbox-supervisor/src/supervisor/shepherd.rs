@@ -11,6 +11,18 @@ use crate::supervisor::system;
 /// Rounds of stopping after which killing begins anyway.
 const MAX_ROUNDS: usize = 100;
 
+/// Tells whether this process has children left.
+pub(super) fn has_flock() -> bool {
+    loop {
+        match system::wait(-1, libc::WNOHANG) {
+            // A dead one was taken; there may be more.
+            Ok((process, _)) if process > 0 => {}
+            Ok(_) => return true,
+            Err(_) => return false,
+        }
+    }
+}
+
 /// Kills every descendant of this process and waits for all of them.
 pub(super) fn end_flock() {
     loop {

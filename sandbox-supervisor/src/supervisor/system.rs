@@ -156,6 +156,20 @@ pub(super) fn kill(process: libc::pid_t, signal: c_int) {
     let _ = unsafe { libc::kill(process, signal) };
 }
 
+/// Signals every process of a user in this namespace but this one and PID 1, at once. Root only.
+pub(super) fn signal_all_of(user: u32, signal: c_int) -> io::Result<()> {
+    // SAFETY: works on numbers alone. The saved user stays root, so that it can be gone back to.
+    check(libc::c_long::from(unsafe { libc::setresuid(user, user, 0) }))?;
+    // SAFETY: as above.
+    let signalled = check(libc::c_long::from(unsafe { libc::kill(-1, signal) }));
+    // SAFETY: as above.
+    if check(libc::c_long::from(unsafe { libc::setresuid(0, 0, 0) })).is_err() {
+        // Nothing here may go on as the commands' user.
+        exit_now(70);
+    }
+    signalled.map(|_| ())
+}
+
 /// Calls prctl with one argument.
 pub(super) fn control(option: c_int, argument: libc::c_ulong) -> io::Result<()> {
     // SAFETY: only options that take a number are passed by this module's users.

@@ -1,21 +1,22 @@
-//! What a server does beside its calls: sweeping left sandboxes at the start, trimming what is too old.
+//! What a server does beside its calls: sweeping left sandboxes, at the start and where they can be left later, and
+//! trimming what is too old.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::orchestrator::Parts;
+use crate::sandbox::SandboxProvider;
 use crate::store::sqlite::SqliteStore;
-use crate::store::{StoreError, TaskStore as _};
+use crate::store::{StoreError, TaskStore};
 use crate::task::id::{SandboxId, Timestamp};
 
 /// How often ended Tasks are looked through for what is too old.
 const TRIM_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// Destroys sandboxes that no live Task will enter again.
-pub(super) async fn sweep(parts: &Parts) {
-    let kept = match live_sandboxes(parts).await {
+pub(super) async fn sweep(store: &dyn TaskStore, sandboxes: &dyn SandboxProvider) {
+    let kept = match live_sandboxes(store).await {
         Ok(kept) => kept,
         Err(error) => {
             tracing::warn!(
@@ -25,9 +26,9 @@ pub(super) async fn sweep(parts: &Parts) {
             return;
         }
     };
-    match parts.sandboxes.sweep(&kept).await {
+    match sandboxes.sweep(&kept).await {
         Ok(0) => {}
-        Ok(count) => tracing::info!(count, "destroyed sandboxes that an earlier server left"),
+        Ok(count) => tracing::info!(count, "destroyed sandboxes that nobody will enter again"),
         Err(error) => tracing::warn!(
             error = &error as &dyn std::error::Error,
             "left sandboxes could not be destroyed"
@@ -35,9 +36,24 @@ pub(super) async fn sweep(parts: &Parts) {
     }
 }
 
-async fn live_sandboxes(parts: &Parts) -> Result<Vec<SandboxId>, StoreError> {
-    Ok(parts
-        .store
+/// Sweeps now and then.
+pub(super) async fn sweep_often(
+    store: Arc<SqliteStore>,
+    sandboxes: Arc<dyn SandboxProvider>,
+    interval: Duration,
+    stop: CancellationToken,
+) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(interval) => {}
+        }
+        sweep(store.as_ref(), sandboxes.as_ref()).await;
+    }
+}
+
+async fn live_sandboxes(store: &dyn TaskStore) -> Result<Vec<SandboxId>, StoreError> {
+    Ok(store
         .live_tasks()
         .await?
         .into_iter()

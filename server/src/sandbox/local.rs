@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use tokio::sync::oneshot;
 
 use super::egress::{EgressConfig, EgressPolicy};
-use super::{Capabilities, Sandbox, SandboxError, SandboxProvider, SandboxSpec};
+use super::{Capabilities, Sandbox, SandboxError, SandboxProvider, SandboxSpec, making};
 use crate::jobs::Jobs;
 use crate::task::id::SandboxId;
 
@@ -131,24 +131,6 @@ impl LocalProvider {
             jobs,
         })
     }
-
-    /// Runs work that makes a sandbox to its end even when the caller goes away, and then removes the sandbox.
-    async fn make<F>(&self, work: F) -> Result<Option<Arc<dyn Sandbox>>, SandboxError>
-    where
-        F: Future<Output = Result<Option<Arc<dyn Sandbox>>, SandboxError>> + Send + 'static,
-    {
-        let (sender, receiver) = oneshot::channel();
-        self.jobs.spawn("make a sandbox", async move {
-            if let Err(Ok(Some(sandbox))) = sender.send(work.await)
-                && let Err(error) = sandbox.destroy().await
-            {
-                tracing::warn!(sandbox.id = %sandbox.id(), %error, "a sandbox nobody waited for was not removed");
-            }
-        });
-        receiver.await.map_err(|_| SandboxError::Internal {
-            message: "the job that makes a sandbox ended early".into(),
-        })?
-    }
 }
 
 #[async_trait]
@@ -165,9 +147,8 @@ impl SandboxProvider for LocalProvider {
         let maker = Arc::clone(&self.maker);
         let has_checkout = spec.checkout.is_some();
         let storage = self.maker.storage();
-        let made = self
-            .make(async move { maker.create(spec, storage).await.map(Some) })
-            .await;
+        let work = async move { maker.create(spec, storage).await.map(Some) };
+        let made = making::to_the_end(&self.jobs, work).await;
         if let Err(error) = &made
             && has_checkout
         {
@@ -181,7 +162,7 @@ impl SandboxProvider for LocalProvider {
 
     async fn reattach(&self, spec: SandboxSpec) -> Result<Option<Arc<dyn Sandbox>>, SandboxError> {
         let maker = Arc::clone(&self.maker);
-        self.make(async move { maker.reattach(spec).await }).await
+        making::to_the_end(&self.jobs, async move { maker.reattach(spec).await }).await
     }
 
     async fn checkout(&self, key: &str) -> Option<PathBuf> {
@@ -194,8 +175,8 @@ impl SandboxProvider for LocalProvider {
         }
         let maker = Arc::clone(&self.maker);
         // A work tree in an image can't be moved out of it.
-        self.make(async move { maker.create(spec, Storage::Folders).await.map(Some) })
-            .await
+        let work = async move { maker.create(spec, Storage::Folders).await.map(Some) };
+        making::to_the_end(&self.jobs, work).await
     }
 
     async fn keep_checkout(

@@ -8,7 +8,8 @@ use backspace_server::jobs::Jobs;
 use backspace_server::sandbox::local::{DiskLimit, LocalProvider};
 use backspace_server::sandbox::{SandboxError, SandboxLimits, SandboxProvider as _, SandboxSpec};
 
-use crate::fixture::{Local, config, is_root, outcome, output, spec};
+use crate::fixture::{Backend, config, is_root};
+use crate::inside::{outcome, output, report, spec};
 
 fn provider_with_images(state: &Path) -> LocalProvider {
     let mut config = config(state);
@@ -28,12 +29,12 @@ fn small_disk() -> SandboxSpec {
 
 #[tokio::test]
 async fn a_work_tree_in_an_image_is_full_at_its_size_and_survives_its_supervisor() {
-    let local = Local::new();
-    let provider = provider_with_images(local.state.path());
+    let backend = Backend::new();
+    let provider = provider_with_images(backend.state.path());
     if !is_root() {
         let refused = provider.create(small_disk()).await.err().unwrap();
         assert!(matches!(refused, SandboxError::Unsupported { .. }), "{refused}");
-        assert_eq!(local.leftovers(), Vec::<String>::new());
+        assert_eq!(backend.leftovers(), Vec::<String>::new());
         return;
     }
     let spec = small_disk();
@@ -44,16 +45,16 @@ async fn a_work_tree_in_an_image_is_full_at_its_size_and_survives_its_supervisor
     assert!(status != Some(0) && text.contains("No space left"), "{text}");
 
     sandbox.detach().await;
-    let restarted = provider_with_images(local.state.path());
+    let restarted = provider_with_images(backend.state.path());
     let again = restarted.reattach(spec).await.unwrap().unwrap();
     assert_eq!(
         output(again.as_ref(), "cat file; id -u; stat -c %u file").await,
         "kept\n1000\n1000\n"
     );
-    let image = local.state.path().join("sandboxes").join(again.id().to_string());
+    let image = backend.state.path().join("sandboxes").join(again.id().to_string());
     assert!(in_use(&image), "the control: a living sandbox has a loop device");
     again.destroy().await.unwrap();
-    assert_eq!(local.leftovers(), Vec::<String>::new());
+    assert_eq!(backend.leftovers(), Vec::<String>::new());
     assert!(!in_use(&image));
 }
 
@@ -63,16 +64,16 @@ async fn the_self_test_holds_in_an_image() {
         println!("not root: only root can mount an image");
         return;
     }
-    let local = Local::new();
-    let found = provider_with_images(local.state.path()).self_test().await.unwrap();
+    let backend = Backend::new();
+    let found = provider_with_images(backend.state.path()).self_test().await.unwrap();
     assert!(found.enforced.iter().any(|name| name == "disk"), "{found:?}");
-    assert_eq!(local.leftovers(), Vec::<String>::new());
+    assert_eq!(backend.leftovers(), Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn the_limit_is_chosen_by_what_the_machine_can_do_and_is_told() {
-    let local = Local::new();
-    let mut config = config(local.state.path());
+    let backend = Backend::new();
+    let mut config = config(backend.state.path());
     config.disk = DiskLimit::Automatic;
     let provider = LocalProvider::new(config, Jobs::new()).unwrap();
     let found = provider.self_test().await.unwrap();
@@ -101,7 +102,7 @@ async fn the_limit_is_chosen_by_what_the_machine_can_do_and_is_told() {
     let (status, text) = outcome(sandbox.as_ref(), much).await;
     assert_eq!(status == Some(0), !is_hard, "{text}");
     sandbox.destroy().await.unwrap();
-    assert_eq!(local.leftovers(), Vec::<String>::new());
+    assert_eq!(backend.leftovers(), Vec::<String>::new());
 }
 
 fn in_use(folder: &Path) -> bool {
@@ -112,4 +113,26 @@ fn in_use(folder: &Path) -> bool {
     devices
         .filter_map(|device| fs::read_to_string(device.unwrap().path().join("loop/backing_file")).ok())
         .any(|file| Path::new(file.trim_end()).starts_with(&folder))
+}
+
+#[tokio::test]
+async fn a_work_tree_without_an_image_is_watched() {
+    let backend = Backend::new();
+    let sandbox = backend.provider.create(small_disk()).await.unwrap();
+    let fill = "n=0; while :; do head -c 4194304 /dev/zero > f$n; n=$((n+1)); sleep 0.02; done";
+    let filled = report(sandbox.as_ref(), fill).await;
+    assert!(filled.disk_exceeded && filled.exit_code.is_none(), "{filled:?}");
+    // What cleans up may do so, and then there is room again.
+    let cleaned = report(
+        sandbox.as_ref(),
+        "rm f*; sleep 2; head -c 33554432 /dev/zero > f; wc -c < f",
+    )
+    .await;
+    assert_eq!(
+        (cleaned.exit_code, cleaned.disk_exceeded),
+        (Some(0), false),
+        "{cleaned:?}"
+    );
+    assert_eq!(String::from_utf8_lossy(&cleaned.output).trim(), "33554432");
+    sandbox.destroy().await.unwrap();
 }

@@ -1,33 +1,45 @@
-//! A provider with a state folder of its own, and short ways to run a command in a sandbox.
+//! A provider of the `local` backend with a state folder of its own.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use backspace_server::jobs::Jobs;
 use backspace_server::sandbox::local::{DiskLimit, LocalConfig, LocalProvider, find_supervisor};
-use backspace_server::sandbox::{ExecReport, ExecSpec, Sandbox, SandboxProvider as _, SandboxSpec};
-
+use backspace_server::sandbox::{Sandbox, SandboxProvider as _};
 use tempfile::TempDir;
+
+use crate::inside::spec;
 
 /// Where the supervisor is when an ordinary user can't look for it.
 pub const SUPERVISOR_VARIABLE: &str = "BACKSPACE_TEST_SUPERVISOR";
 
-pub const MINUTE: Duration = Duration::from_secs(60);
+/// Processes that one command line of a shell sees at most: PID 1, its init, itself and one it runs.
+pub const MOST_PROCESSES: u32 = 4;
 
 /// A provider whose folder goes with it.
-pub struct Local {
+pub struct Backend {
     pub provider: LocalProvider,
     pub state: TempDir,
 }
 
-impl Local {
+impl Backend {
     pub fn new() -> Self {
         let state = TempDir::new().unwrap();
         Self {
             provider: provider(state.path()),
+            state,
+        }
+    }
+
+    /// A backend whose sandboxes may be allowed hosts of a range that is not public.
+    pub fn reaching(range: &str) -> Self {
+        let state = TempDir::new().unwrap();
+        let mut config = config(state.path());
+        config.egress.private_ranges = vec![range.parse().unwrap()];
+        Self {
+            provider: LocalProvider::new(config, Jobs::new()).unwrap(),
             state,
         }
     }
@@ -79,27 +91,4 @@ fn build_supervisor() -> PathBuf {
 
 pub fn is_root() -> bool {
     std::fs::metadata("/proc/self").unwrap().uid() == 0
-}
-
-pub fn spec() -> SandboxSpec {
-    SandboxSpec::of_no_task(MINUTE)
-}
-
-/// Runs a command line to its end.
-pub async fn report(sandbox: &dyn Sandbox, command: &str) -> ExecReport {
-    sandbox.exec(ExecSpec::shell(command, MINUTE), None).await.unwrap()
-}
-
-/// Runs a command line that must succeed, and returns what it wrote.
-pub async fn output(sandbox: &dyn Sandbox, command: &str) -> String {
-    let report = report(sandbox, command).await;
-    let text = String::from_utf8(report.output.clone()).unwrap();
-    assert_eq!(report.exit_code, Some(0), "{command}: {text}");
-    text
-}
-
-/// Runs a command line and returns exit status and what it wrote.
-pub async fn outcome(sandbox: &dyn Sandbox, command: &str) -> (Option<i32>, String) {
-    let report = report(sandbox, command).await;
-    (report.exit_code, String::from_utf8_lossy(&report.output).into_owned())
 }

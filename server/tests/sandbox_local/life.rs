@@ -12,15 +12,16 @@ use sandbox_supervisor::frame::{self, Decoder};
 use sandbox_supervisor::plan::{Identity, LaunchLimits, LaunchPlan, WorkTree};
 use sandbox_supervisor::protocol::{ExecDone, ExecRequest, Output, kind};
 
-use crate::fixture::{Local, MINUTE, config, is_root, output, provider, spec, supervisor};
+use crate::fixture::{Backend, config, is_root, provider, supervisor};
+use crate::inside::{MINUTE, output, spec};
 
 #[tokio::test]
 async fn a_destroyed_sandbox_leaves_nothing_and_may_be_destroyed_again() {
-    let local = Local::new();
-    let sandbox = local.sandbox().await;
+    let backend = Backend::new();
+    let sandbox = backend.sandbox().await;
     output(sandbox.as_ref(), "mkdir -p a/b && touch a/b/c && chmod 000 a/b a").await;
     sandbox.destroy().await.unwrap();
-    assert_eq!(local.leftovers(), Vec::<String>::new());
+    assert_eq!(backend.leftovers(), Vec::<String>::new());
     sandbox.destroy().await.unwrap();
     let lost = sandbox.exec(ExecSpec::shell("true", MINUTE), None).await;
     assert!(matches!(lost, Err(SandboxError::Lost { .. })), "{lost:?}");
@@ -28,24 +29,24 @@ async fn a_destroyed_sandbox_leaves_nothing_and_may_be_destroyed_again() {
 
 #[tokio::test]
 async fn a_deep_tree_is_removed_too() {
-    let local = Local::new();
-    let sandbox = local.sandbox().await;
+    let backend = Backend::new();
+    let sandbox = backend.sandbox().await;
     let deep = "perl -e 'for (1..6000) { mkdir \"d\" or die; chdir \"d\" or die }'";
     output(sandbox.as_ref(), deep).await;
     sandbox.destroy().await.unwrap();
-    assert_eq!(local.leftovers(), Vec::<String>::new());
+    assert_eq!(backend.leftovers(), Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn a_restarted_server_enters_the_work_tree_again() {
-    let local = Local::new();
-    let sandbox = local.sandbox().await;
+    let backend = Backend::new();
+    let sandbox = backend.sandbox().await;
     output(sandbox.as_ref(), "echo kept > file").await;
     let id = sandbox.id();
     sandbox.detach().await;
     drop(sandbox);
 
-    let restarted = provider(local.state.path());
+    let restarted = provider(backend.state.path());
     let mut spec = spec();
     spec.id = id;
     let again = restarted.reattach(spec.clone()).await.unwrap().unwrap();
@@ -59,15 +60,15 @@ async fn a_restarted_server_enters_the_work_tree_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn entering_again_first_waits_for_the_death_of_what_ran() {
-    let local = Local::new();
-    let sandbox = local.sandbox().await;
+    let backend = Backend::new();
+    let sandbox = backend.sandbox().await;
     let id = sandbox.id();
     let beat = "while :; do echo x >> beat; done";
     let running = Jobs::new().spawn("beat", {
         let sandbox = std::sync::Arc::clone(&sandbox);
         async move { sandbox.exec(ExecSpec::shell(beat, MINUTE), None).await }
     });
-    let file = local
+    let file = backend
         .state
         .path()
         .join("sandboxes")
@@ -81,7 +82,7 @@ async fn entering_again_first_waits_for_the_death_of_what_ran() {
 
     let mut spec = spec();
     spec.id = id;
-    let again = provider(local.state.path()).reattach(spec).await.unwrap().unwrap();
+    let again = provider(backend.state.path()).reattach(spec).await.unwrap().unwrap();
     let first = output(again.as_ref(), "wc -c < beat").await;
     output(
         again.as_ref(),
@@ -94,28 +95,28 @@ async fn entering_again_first_waits_for_the_death_of_what_ran() {
 
 #[tokio::test]
 async fn a_sandbox_ends_at_its_deadline() {
-    let local = Local::new();
+    let backend = Backend::new();
     let mut spec = spec();
     spec.deadline = Duration::from_millis(500);
-    let sandbox = local.provider.create(spec).await.unwrap();
+    let sandbox = backend.provider.create(spec).await.unwrap();
     let ended = sandbox.exec(ExecSpec::shell("sleep 50", MINUTE), None).await;
     assert!(matches!(ended, Err(SandboxError::Lost { .. })), "{ended:?}");
     sandbox.destroy().await.unwrap();
-    assert_eq!(local.leftovers(), Vec::<String>::new());
+    assert_eq!(backend.leftovers(), Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn a_sweep_removes_what_is_not_kept_and_not_alive() {
-    let local = Local::new();
-    let (left, kept) = (local.sandbox().await, local.sandbox().await);
+    let backend = Backend::new();
+    let (left, kept) = (backend.sandbox().await, backend.sandbox().await);
     left.detach().await;
     kept.detach().await;
-    let restarted = provider(local.state.path());
+    let restarted = provider(backend.state.path());
     let alive = restarted.create(spec()).await.unwrap();
     assert_eq!(restarted.sweep(&[kept.id()]).await.unwrap(), 1);
     let mut expected = vec![kept.id().to_string(), alive.id().to_string()];
     expected.sort();
-    let mut found = local.leftovers();
+    let mut found = backend.leftovers();
     found.sort();
     assert_eq!(found, expected);
     assert_eq!(output(alive.as_ref(), "echo alive").await, "alive\n");
@@ -124,21 +125,21 @@ async fn a_sweep_removes_what_is_not_kept_and_not_alive() {
 
 #[tokio::test]
 async fn a_sandbox_that_could_not_be_made_leaves_nothing() {
-    let local = Local::new();
-    let mut config = config(local.state.path());
+    let backend = Backend::new();
+    let mut config = config(backend.state.path());
     config.supervisor = "/usr/bin/false".into();
     let broken = backspace_server::sandbox::local::LocalProvider::new(config, Jobs::new()).unwrap();
     assert!(broken.create(spec()).await.is_err());
-    assert_eq!(local.leftovers(), Vec::<String>::new());
+    assert_eq!(backend.leftovers(), Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn a_sandbox_is_not_made_over_another_of_the_same_id() {
-    let local = Local::new();
+    let backend = Backend::new();
     let spec = spec();
-    let first = local.provider.create(spec.clone()).await.unwrap();
+    let first = backend.provider.create(spec.clone()).await.unwrap();
     output(first.as_ref(), "echo mine > file").await;
-    assert!(local.provider.create(spec).await.is_err());
+    assert!(backend.provider.create(spec).await.is_err());
     assert_eq!(output(first.as_ref(), "cat file").await, "mine\n");
     first.destroy().await.unwrap();
 }

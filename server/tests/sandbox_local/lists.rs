@@ -6,7 +6,8 @@ use backspace_server::jobs::Jobs;
 use backspace_server::sandbox::SandboxProvider as _;
 use backspace_server::sandbox::local::LocalProvider;
 
-use crate::fixture::{Local, config, output, spec};
+use crate::fixture::{Backend, config};
+use crate::inside::{output, spec};
 
 const VARIABLES: &str = "HOME=/home/agent\nLANG=C.UTF-8\nLOGNAME=agent\nPATH=/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\nPWD=/workspace\nSHELL=/bin/sh\nTERM=dumb\nUSER=agent\n";
 
@@ -66,8 +67,8 @@ const SYSTEM: [&str; 26] = [
 
 #[tokio::test]
 async fn all_that_is_inside_is_on_a_list() {
-    let local = Local::new();
-    let mut config = config(local.state.path());
+    let backend = Backend::new();
+    let mut config = config(backend.state.path());
     config.home = None;
     let provider = LocalProvider::new(config, Jobs::new()).unwrap();
     let sandbox = provider.create(spec()).await.unwrap();
@@ -115,7 +116,7 @@ async fn all_that_is_inside_is_on_a_list() {
     .await;
     assert_eq!(sockets, "");
     // The control: a socket inside is seen by the same look.
-    let own = "perl -MIO::Socket::UNIX -e 'my $s = IO::Socket::UNIX->new(Local => \"/run/own\", Listen => 1) or exit 3; system(\"find /run -type s; tail -n +2 /proc/net/unix | wc -l\")'";
+    let own = "perl -MIO::Socket::UNIX -e 'my $s = IO::Socket::UNIX->new(Backend => \"/run/own\", Listen => 1) or exit 3; system(\"find /run -type s; tail -n +2 /proc/net/unix | wc -l\")'";
     assert_eq!(output(sandbox.as_ref(), own).await, "/run/own\n1\n");
     sandbox.destroy().await.unwrap();
 }

@@ -7,7 +7,8 @@ use backspace_server::jobs::Jobs;
 use backspace_server::sandbox::SandboxProvider as _;
 use backspace_server::sandbox::local::LocalProvider;
 
-use crate::fixture::{Local, config, output, spec};
+use crate::fixture::{Backend, config};
+use crate::inside::{output, spec};
 
 /// Each holds the canary.
 const SECRETS: [&str; 22] = [
@@ -61,8 +62,8 @@ async fn no_credential_in_or_beside_a_shown_toolchain_can_be_read() {
             fs::write(&path, content).unwrap();
         }
     }
-    let local = Local::new();
-    let mut config = config(local.state.path());
+    let backend = Backend::new();
+    let mut config = config(backend.state.path());
     config.home = Some(home.path().into());
     config.extra_paths = vec![home.path().join("tool")];
     let provider = LocalProvider::new(config, Jobs::new()).unwrap();

@@ -1,6 +1,7 @@
 //! Names are not resolved inside. Outside, the same tool asks a name server that the test made.
 
-use crate::fixture::{Local, outcome, output};
+use crate::fixture::Backend;
+use crate::inside::{outcome, output};
 use crate::target::outside;
 
 /// A name server that knows every name, in a network namespace where it is the only host, and one question to it.
@@ -34,8 +35,8 @@ async fn names_are_not_resolved() {
     assert_eq!(code, Some(0), "{text}");
     assert_eq!(text.split_whitespace().collect::<Vec<_>>(), ["192.0.2.7", "probe.test"]);
 
-    let local = Local::new();
-    let sandbox = local.sandbox().await;
+    let backend = Backend::new();
+    let sandbox = backend.sandbox().await;
     let (code, text) = outcome(sandbox.as_ref(), "getent hosts probe.test").await;
     assert_eq!((code, text.as_str()), (Some(2), ""));
     output(sandbox.as_ref(), "getent hosts localhost").await;

@@ -1,13 +1,14 @@
 //! Ways out that must be shut, each tried outside before and after.
 
-use crate::fixture::{Local, outcome};
+use crate::fixture::Backend;
+use crate::inside::outcome;
 use crate::target::{ADDRESSES, Target, outside};
 
 /// Tries probes that visit the target: outside each gets there, inside none does.
 async fn assert_shut(probes: &[&str]) {
     let target = Target::start().await;
-    let local = Local::new();
-    let sandbox = local.sandbox().await;
+    let backend = Backend::new();
+    let sandbox = backend.sandbox().await;
     for address in ADDRESSES {
         for probe in probes {
             let probe = target.fill(probe, address);
@@ -26,8 +27,8 @@ async fn assert_shut(probes: &[&str]) {
 
 /// Tries commands that succeed outside and must fail inside.
 async fn assert_refused(probes: &[(&str, &str)]) {
-    let local = Local::new();
-    let sandbox = local.sandbox().await;
+    let backend = Backend::new();
+    let sandbox = backend.sandbox().await;
     for address in ADDRESSES {
         for (control, probe) in probes {
             let [control, probe] = [control, probe].map(|text| text.replace("{host}", &address.to_string()));

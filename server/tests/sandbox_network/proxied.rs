@@ -3,13 +3,11 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use backspace_server::jobs::Jobs;
-use backspace_server::sandbox::local::LocalProvider;
-use backspace_server::sandbox::{Denial, Sandbox, SandboxProvider as _};
+use backspace_server::sandbox::{Denial, Sandbox};
 use backspace_server::task::host::rules::HostRules;
-use tempfile::TempDir;
 
-use crate::fixture::{config, outcome, output, spec};
+use crate::fixture::Backend;
+use crate::inside::{outcome, output};
 use crate::target::{BIG_BYTES, Target, outside};
 
 /// NO_PROXY has 127.0.0.1, so that commands reach each other; this is the target, and loopback as well.
@@ -19,24 +17,21 @@ const REFUSED: &str = "127.0.0.3";
 struct Open {
     sandbox: Arc<dyn Sandbox>,
     target: Target,
-    _state: TempDir,
+    _backend: Backend,
 }
 
 impl Open {
     /// A sandbox that may reach the target under one of its addresses.
     async fn new() -> Self {
-        let state = TempDir::new().unwrap();
-        let mut config = config(state.path());
-        config.egress.private_ranges = vec!["127.0.0.0/8".parse().unwrap()];
-        let provider = LocalProvider::new(config, Jobs::new()).unwrap();
-        let sandbox = provider.create(spec()).await.unwrap();
+        let backend = Backend::reaching("127.0.0.0/8");
+        let sandbox = backend.sandbox().await;
         let target = Target::start().await;
         let host = format!("{ALLOWED}:{}", target.port);
         sandbox.allow_hosts(HostRules::parse(&[host]).unwrap()).await.unwrap();
         Self {
             sandbox,
             target,
-            _state: state,
+            _backend: backend,
         }
     }
 
@@ -151,8 +146,8 @@ async fn the_environment_names_the_proxy_only_where_there_is_one() {
     assert_eq!(sorted, expected);
     open.sandbox.destroy().await.unwrap();
 
-    let local = crate::fixture::Local::new();
-    let sandbox = local.sandbox().await;
+    let backend = Backend::new();
+    let sandbox = backend.sandbox().await;
     sandbox.allow_hosts(HostRules::default()).await.unwrap();
     assert_eq!(output(sandbox.as_ref(), shown).await, "");
     // Nor does anything listen.
@@ -186,8 +181,8 @@ async fn much_crosses_in_both_directions_and_by_many_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs curl: sh tests/parts/network.sh"]
 async fn a_destination_that_is_not_public_needs_its_range() {
-    let local = crate::fixture::Local::new();
-    let sandbox = local.sandbox().await;
+    let backend = Backend::new();
+    let sandbox = backend.sandbox().await;
     let target = Target::start().await;
     let host = format!("{ALLOWED}:{}", target.port);
     sandbox.allow_hosts(HostRules::parse(&[&host]).unwrap()).await.unwrap();

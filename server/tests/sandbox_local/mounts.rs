@@ -1,18 +1,18 @@
-//! What a command sees and what it may do. Each refusal has its control: the same attempt outside.
+//! What the launcher makes: mounts, /dev, variables, owners. What the self-test says of it, and its control.
 
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::process::Command;
 
-use backspace_server::sandbox::{FileRequest, SandboxProvider as _};
+use backspace_server::sandbox::SandboxProvider as _;
 use sandbox_supervisor::probe::ProbeReport;
 
-use crate::fixture::{Local, is_root, outcome, output, supervisor};
+use crate::fixture::{Backend, is_root, supervisor};
+use crate::inside::{outcome, output};
 
 #[tokio::test]
 async fn the_self_test_passes_and_says_what_is_and_is_not_enforced() {
-    let local = Local::new();
-    let found = local.provider.self_test().await.unwrap();
+    let backend = Backend::new();
+    let found = backend.provider.self_test().await.unwrap();
     for layer in [
         "namespaces",
         "mount-tree",
@@ -29,7 +29,7 @@ async fn the_self_test_passes_and_says_what_is_and_is_not_enforced() {
         .any(|line| line.starts_with("no aggregate memory limit"));
     let with_memory = found.enforced.iter().any(|name| name == "memory");
     assert_ne!(with_memory, without_memory, "{found:?}");
-    assert_eq!(local.leftovers(), Vec::<String>::new());
+    assert_eq!(backend.leftovers(), Vec::<String>::new());
 }
 
 /// What the self-test counts as refused must be possible where nothing refuses it.
@@ -66,8 +66,8 @@ fn outside_of_a_sandbox_the_attempts_of_the_self_test_succeed() {
 
 #[tokio::test]
 async fn the_environment_is_a_constant_list() {
-    let local = Local::new();
-    let sandbox = local.sandbox().await;
+    let backend = Backend::new();
+    let sandbox = backend.sandbox().await;
     let text = output(sandbox.as_ref(), "env | cut -d= -f1 | sort").await;
     let names: Vec<_> = text.lines().filter(|name| !TOOLS.contains(name)).collect();
     assert_eq!(
@@ -81,8 +81,8 @@ async fn the_environment_is_a_constant_list() {
 
 #[tokio::test]
 async fn nothing_is_mounted_writable_but_the_sandboxs_own() {
-    let local = Local::new();
-    let sandbox = local.sandbox().await;
+    let backend = Backend::new();
+    let sandbox = backend.sandbox().await;
     let text = output(sandbox.as_ref(), "cat /proc/self/mountinfo").await;
     let mut writable = Vec::new();
     for line in text.lines() {
@@ -126,8 +126,8 @@ async fn nothing_is_mounted_writable_but_the_sandboxs_own() {
 
 #[tokio::test]
 async fn the_root_and_dev_have_nothing_of_the_hosts_in_them() {
-    let local = Local::new();
-    let sandbox = local.sandbox().await;
+    let backend = Backend::new();
+    let sandbox = backend.sandbox().await;
     let root = output(sandbox.as_ref(), "ls -A /").await;
     let strange: Vec<_> = root.lines().filter(|name| !ROOT.contains(name)).collect();
     assert_eq!(strange, Vec::<&str>::new());
@@ -171,117 +171,13 @@ async fn the_root_and_dev_have_nothing_of_the_hosts_in_them() {
 }
 
 #[tokio::test]
-async fn a_link_to_a_secret_of_the_host_leads_nowhere() {
-    let local = Local::new();
-    let sandbox = local.sandbox().await;
-    let secret = local.state.path().join("secret");
-    fs::write(&secret, "canary").unwrap();
-    let link = format!("ln -s {} link && ln -s /proc/1/root/etc/passwd other", secret.display());
-    output(sandbox.as_ref(), &link).await;
-
-    // The control: on the host the same link leads to the secret.
-    let outside = local.state.path().join("link");
-    symlink(&secret, &outside).unwrap();
-    assert_eq!(fs::read_to_string(outside).unwrap(), "canary");
-
-    assert_eq!(outcome(sandbox.as_ref(), "cat link").await.0, Some(1));
-    assert_eq!(outcome(sandbox.as_ref(), "cat other").await.0, Some(1));
-    let request = FileRequest::ReadBytes {
-        path: "link".into(),
-        offset: 0,
-        max_bytes: 100,
-    };
-    assert!(sandbox.file(request).await.unwrap().is_err());
-    sandbox.destroy().await.unwrap();
-}
-
-#[tokio::test]
-async fn a_pipe_in_the_work_tree_holds_nobody_up() {
-    let local = Local::new();
-    let sandbox = local.sandbox().await;
-    output(sandbox.as_ref(), "mkfifo pipe").await;
-    let request = FileRequest::Read {
-        path: "pipe".into(),
-        first_line: 1,
-        lines: 10,
-        max_bytes: 100,
-    };
-    let answer = tokio::time::timeout(std::time::Duration::from_secs(20), sandbox.file(request)).await;
-    assert!(answer.unwrap().unwrap().is_err());
-    sandbox.destroy().await.unwrap();
-}
-
-#[tokio::test]
-async fn a_command_has_three_descriptors_and_none_of_the_servers() {
-    let local = Local::new();
-    let secret = fs::File::open("/etc/hostname").unwrap();
-    let sandbox = local.sandbox().await;
-    // The shell's own listing of the folder adds nothing: the shell expands it without opening 3.
-    let text = output(
-        sandbox.as_ref(),
-        "for fd in /proc/self/fd/*; do test -e $fd && echo ${fd##*/}; done; true",
-    )
-    .await;
-    assert_eq!(text, "0\n1\n2\n");
-    drop(secret);
-    sandbox.destroy().await.unwrap();
-}
-
-#[tokio::test]
-async fn a_command_sees_only_its_own_processes_and_cannot_kill_the_supervisor() {
-    let local = Local::new();
-    let sandbox = local.sandbox().await;
-    let text = output(sandbox.as_ref(), "ls -d /proc/[0-9]* | wc -l").await;
-    assert!(text.trim().parse::<u32>().unwrap() <= 4, "{text}");
-    // Outside there are more.
-    assert!(fs::read_dir("/proc").unwrap().filter(is_process).count() > 4);
-
-    outcome(sandbox.as_ref(), "kill -9 1; kill -9 -1; kill -9 $PPID").await;
-    assert_eq!(output(sandbox.as_ref(), "echo lives").await, "lives\n");
-    sandbox.destroy().await.unwrap();
-}
-
-fn is_process(entry: &std::io::Result<fs::DirEntry>) -> bool {
-    entry
-        .as_ref()
-        .unwrap()
-        .file_name()
-        .to_string_lossy()
-        .parse::<u32>()
-        .is_ok()
-}
-
-#[tokio::test]
-async fn the_supervisors_memory_and_pipes_cannot_be_reached() {
-    let local = Local::new();
-    let sandbox = local.sandbox().await;
-    for command in [
-        "echo forged > /proc/1/fd/1",
-        "ls /proc/1/fd/",
-        "cat /proc/1/environ",
-        "head -c1 /proc/1/mem",
-        "ls /proc/$PPID/fd/",
-    ] {
-        let (status, text) = outcome(sandbox.as_ref(), command).await;
-        assert_ne!(status, Some(0), "{command}: {text}");
-    }
-    // The control: a process may do all that to itself.
-    output(
-        sandbox.as_ref(),
-        "ls /proc/self/fd/ && cat /proc/self/environ >/dev/null",
-    )
-    .await;
-    sandbox.destroy().await.unwrap();
-}
-
-#[tokio::test]
 async fn files_made_inside_belong_to_no_privileged_user_outside() {
     use std::os::unix::fs::MetadataExt as _;
 
-    let local = Local::new();
-    let sandbox = local.sandbox().await;
+    let backend = Backend::new();
+    let sandbox = backend.sandbox().await;
     output(sandbox.as_ref(), "cp /usr/bin/true evil && chmod 4755 evil").await;
-    let file = local
+    let file = backend
         .state
         .path()
         .join("sandboxes")
@@ -295,29 +191,8 @@ async fn files_made_inside_belong_to_no_privileged_user_outside() {
     }
     // Nobody else gets to it: the folder above is the server's alone.
     assert_eq!(
-        fs::metadata(local.state.path().join("sandboxes")).unwrap().mode() & 0o777,
+        fs::metadata(backend.state.path().join("sandboxes")).unwrap().mode() & 0o777,
         0o700
     );
-    sandbox.destroy().await.unwrap();
-}
-
-#[tokio::test]
-async fn the_mirrors_objects_are_readable_and_not_writable() {
-    let local = Local::new();
-    let objects = tempfile::tempdir().unwrap();
-    fs::write(objects.path().join("object"), "blob").unwrap();
-    use std::os::unix::fs::PermissionsExt as _;
-    fs::set_permissions(objects.path(), fs::Permissions::from_mode(0o777)).unwrap();
-    let spec = backspace_server::sandbox::SandboxSpec {
-        objects: Some(objects.path().into()),
-        ..crate::fixture::spec()
-    };
-    let sandbox = local.provider.create(spec).await.unwrap();
-    assert_eq!(output(sandbox.as_ref(), "cat /.backspace/objects/object").await, "blob");
-    assert_ne!(
-        outcome(sandbox.as_ref(), "touch /.backspace/objects/x").await.0,
-        Some(0)
-    );
-    assert!(!objects.path().join("x").exists());
     sandbox.destroy().await.unwrap();
 }

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use backspace_server::sandbox::{ExecSpec, FileReply, FileRequest, Sandbox};
 
-use crate::fixture::{Local, output};
+use crate::fixture::Backend;
+use crate::inside::output;
 
 const SWAPS: u32 = 1000;
 
@@ -83,13 +84,13 @@ fn text_of(reply: FileReply) -> String {
 
 #[tokio::test]
 async fn a_thousand_swaps_of_a_link_let_no_file_operation_out() {
-    let local = Local::new();
+    let backend = Backend::new();
     let host = tempfile::tempdir().unwrap();
     fs::write(host.path().join("file"), "canary").unwrap();
-    let sandbox = local.sandbox().await;
+    let sandbox = backend.sandbox().await;
     output(sandbox.as_ref(), "mkdir door && echo own > door/file").await;
     // The control on the host: through such a link the canary is read.
-    let link = local.state.path().join("link");
+    let link = backend.state.path().join("link");
     std::os::unix::fs::symlink(host.path(), &link).unwrap();
     assert_eq!(fs::read_to_string(link.join("file")).unwrap(), "canary");
 

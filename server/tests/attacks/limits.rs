@@ -4,21 +4,22 @@ use std::time::Duration;
 
 use backspace_server::sandbox::{ExecSpec, Sandbox, SandboxLimits, SandboxProvider as _, SandboxSpec};
 
-use crate::fixture::{Local, outcome, output, report, spec};
+use crate::fixture::Backend;
+use crate::inside::{outcome, output, report, spec};
 
-async fn sandbox_with(local: &Local, limits: SandboxLimits) -> std::sync::Arc<dyn Sandbox> {
+async fn sandbox_with(backend: &Backend, limits: SandboxLimits) -> std::sync::Arc<dyn Sandbox> {
     let spec = SandboxSpec { limits, ..spec() };
-    local.provider.create(spec).await.unwrap()
+    backend.provider.create(spec).await.unwrap()
 }
 
 #[tokio::test]
 async fn a_fork_bomb_ends_with_its_time_and_leaves_the_sandbox_usable() {
-    let local = Local::new();
+    let backend = Backend::new();
     let limits = SandboxLimits {
         pids: 100,
         ..SandboxLimits::default()
     };
-    let sandbox = sandbox_with(&local, limits).await;
+    let sandbox = sandbox_with(&backend, limits).await;
     let bomb = ExecSpec::shell("bomb() { bomb | bomb & }; bomb; sleep 30", Duration::from_secs(2));
     let bombed = sandbox.exec(bomb, None).await.unwrap();
     assert!(bombed.duration < Duration::from_secs(15), "{:?}", bombed.duration);
@@ -32,15 +33,15 @@ async fn a_fork_bomb_ends_with_its_time_and_leaves_the_sandbox_usable() {
 
 #[tokio::test]
 async fn a_hog_of_memory_is_ended_and_said_to_be() {
-    let local = Local::new();
+    let backend = Backend::new();
     let limits = SandboxLimits {
         memory_bytes: 256 << 20,
         ..SandboxLimits::default()
     };
-    let sandbox = sandbox_with(&local, limits).await;
+    let sandbox = sandbox_with(&backend, limits).await;
     let hogged = report(sandbox.as_ref(), "perl -e '$x = \"a\" x (1<<30); print length $x'").await;
     assert_ne!(hogged.exit_code, Some(0));
-    let aggregate = local
+    let aggregate = backend
         .provider
         .self_test()
         .await
@@ -59,12 +60,12 @@ async fn a_hog_of_memory_is_ended_and_said_to_be() {
 
 #[tokio::test]
 async fn memory_file_systems_are_full_at_their_size() {
-    let local = Local::new();
+    let backend = Backend::new();
     let limits = SandboxLimits {
         tmp_bytes: 8 << 20,
         ..SandboxLimits::default()
     };
-    let sandbox = sandbox_with(&local, limits).await;
+    let sandbox = sandbox_with(&backend, limits).await;
     for (folder, megabytes) in [("/tmp", 8), ("/home/agent", 8), ("/dev/shm", 64), ("/run", 16)] {
         output(
             sandbox.as_ref(),
@@ -85,12 +86,12 @@ async fn memory_file_systems_are_full_at_their_size() {
 
 #[tokio::test]
 async fn a_single_file_stays_below_the_disk_limit() {
-    let local = Local::new();
+    let backend = Backend::new();
     let limits = SandboxLimits {
         disk_bytes: 4 << 20,
         ..SandboxLimits::default()
     };
-    let sandbox = sandbox_with(&local, limits).await;
+    let sandbox = sandbox_with(&backend, limits).await;
     output(sandbox.as_ref(), "head -c 3000000 /dev/zero > less").await;
     assert_ne!(
         outcome(sandbox.as_ref(), "head -c 9000000 /dev/zero > more").await.0,
@@ -107,8 +108,8 @@ async fn a_single_file_stays_below_the_disk_limit() {
 
 #[tokio::test]
 async fn a_daemon_that_hides_is_dead_when_its_command_ends() {
-    let local = Local::new();
-    let sandbox = local.sandbox().await;
+    let backend = Backend::new();
+    let sandbox = backend.sandbox().await;
     let daemon = "(setsid sh -c 'trap \"\" HUP TERM INT; while :; do date +%s%N > /workspace/beat; done' &) & \
                   while ! test -s /workspace/beat; do :; done";
     output(sandbox.as_ref(), daemon).await;
@@ -125,8 +126,8 @@ async fn a_daemon_that_hides_is_dead_when_its_command_ends() {
 
 #[tokio::test]
 async fn a_command_past_its_time_is_ended_with_all_it_started() {
-    let local = Local::new();
-    let sandbox = local.sandbox().await;
+    let backend = Backend::new();
+    let sandbox = backend.sandbox().await;
     let spec = ExecSpec::shell("trap '' TERM; sleep 600 & sleep 600", Duration::from_millis(300));
     let ended = sandbox.exec(spec, None).await.unwrap();
     assert!(ended.timed_out);
@@ -136,34 +137,8 @@ async fn a_command_past_its_time_is_ended_with_all_it_started() {
 
 #[tokio::test]
 async fn a_command_is_a_better_victim_than_the_supervisor() {
-    let local = Local::new();
-    let sandbox = local.sandbox().await;
+    let backend = Backend::new();
+    let sandbox = backend.sandbox().await;
     assert_eq!(output(sandbox.as_ref(), "cat /proc/self/oom_score_adj").await, "1000\n");
-    sandbox.destroy().await.unwrap();
-}
-
-#[tokio::test]
-async fn a_work_tree_without_an_image_is_watched() {
-    let local = Local::new();
-    let limits = SandboxLimits {
-        disk_bytes: 64 << 20,
-        ..SandboxLimits::default()
-    };
-    let sandbox = sandbox_with(&local, limits).await;
-    let fill = "n=0; while :; do head -c 4194304 /dev/zero > f$n; n=$((n+1)); sleep 0.02; done";
-    let filled = report(sandbox.as_ref(), fill).await;
-    assert!(filled.disk_exceeded && filled.exit_code.is_none(), "{filled:?}");
-    // What cleans up may do so, and then there is room again.
-    let cleaned = report(
-        sandbox.as_ref(),
-        "rm f*; sleep 2; head -c 33554432 /dev/zero > f; wc -c < f",
-    )
-    .await;
-    assert_eq!(
-        (cleaned.exit_code, cleaned.disk_exceeded),
-        (Some(0), false),
-        "{cleaned:?}"
-    );
-    assert_eq!(String::from_utf8_lossy(&cleaned.output).trim(), "33554432");
     sandbox.destroy().await.unwrap();
 }

@@ -1,7 +1,8 @@
 //! Attacks that are run for real, each with its control: the same attempt outside, where it must succeed.
 //!
-//! Every row of the attack list, and the test that has it (`probe` is `sandbox_supervisor::probe`, which
-//! `isolation::outside_of_a_sandbox_…` runs outside and the self-test inside):
+//! They are run for every backend; what only one can be attacked by is beside its own tests (`launcher`, `life`, `lists`,
+//! `mounts`, `disk`, `tools`). Every row of the attack list, and the test that has it (`probe` is `sandbox_supervisor::probe`, which
+//! `mounts::outside_of_a_sandbox_…` runs outside and the self-test inside):
 //!
 //! | attack | test |
 //! | --- | --- |
@@ -12,40 +13,40 @@
 //! | CPU | `a_hog_of_cpu_gets_its_share` here |
 //! | /proc/1/environ, mem, fd, root; host processes | probe; `isolation::a_command_sees_only_…`, `the_supervisors_memory_…` |
 //! | environment of the server | `no_environment_of_a_host_process_is_readable` here |
-//! | /etc/shadow, ~/.ssh, a secret file, docker.sock | probe; `isolation::the_root_and_dev_…`; self-test; `tools::…` |
+//! | /etc/shadow, ~/.ssh, a secret file, docker.sock | probe; `mounts::the_root_and_dev_…`; self-test; `tools::…` |
 //! | link to a secret, read inside and by a file operation | `isolation::a_link_to_a_secret_…` |
 //! | the same while it is swapped, 1,000 times | `races::…` |
 //! | FIFO read by a file operation or a search | `isolation::a_pipe_in_the_work_tree_…`; `search::walk` in the supervisor |
 //! | daemon: setsid, double fork, ignores signals, stopped | `limits::a_daemon_that_hides_…`; `conformance::commands`; `stopped_and_hopping_…` here |
 //! | daemon holding stdout | `conformance::commands::a_daemon_that_holds_stdout_…` |
-//! | inherited descriptor of the host | `descriptors_that_the_server_leaks_do_not_get_in` here |
+//! | inherited descriptor of the host | `launcher::descriptors_that_the_server_leaks_do_not_get_in` |
 //! | ptrace, process_vm, PID 1's descriptors | probe; `isolation::the_supervisors_memory_…` |
 //! | kill -9 1, -1, $PPID | `isolation::a_command_sees_only_…` |
 //! | mount, umount, remount, fsopen, open_tree, chroot, unshare, clone3 | probe |
 //! | setuid(0), mknod, chown to root, raise limits | probe |
-//! | set-user-id file in the work tree | `isolation::files_made_inside_belong_…`; `a_set_user_id_program_…` here |
+//! | set-user-id file in the work tree | `mounts::files_made_inside_belong_…`; `a_set_user_id_program_…` here |
 //! | keyring | probe |
 //! | host's loopback, abstract socket, unix socket | `network::…` |
 //! | AF_VSOCK, AF_PACKET, raw, AF_ALG | probe |
 //! | io_uring, bpf, perf, userfaultfd, syslog, TIOCSTI, int 0x80 | probe |
 //! | x32 numbers | `calls_under_other_numbers_…` here |
-//! | sysrq, core_pattern, cgroup files, /usr | probe; `isolation::the_root_and_dev_…` |
-//! | /dev/vda, kmsg, mem, kvm, fuse | `isolation::the_root_and_dev_…` (the whole of /dev is listed) |
+//! | sysrq, core_pattern, cgroup files, /usr | probe; `mounts::the_root_and_dev_…` |
+//! | /dev/vda, kmsg, mem, kvm, fuse | `mounts::the_root_and_dev_…` (the whole of /dev is listed) |
 //! | hard link from /usr | `nothing_of_the_host_can_be_linked_into_the_work_tree` here |
-//! | launcher: never host id 0; a supplementary group | `no_id_inside_is_root_outside` here |
-//! | launcher: dies with the thread that started it | `a_sandbox_outlives_the_thread_that_made_it` here |
-//! | launcher: whole of /etc bound; capabilities in the user namespace | `isolation::the_root_and_dev_…`; probe (CapEff … CapAmb) |
+//! | launcher: never host id 0; a supplementary group | `launcher::no_id_inside_is_root_outside` |
+//! | launcher: dies with the thread that started it | `launcher::a_sandbox_outlives_the_thread_that_made_it` |
+//! | launcher: whole of /etc bound; capabilities in the user namespace | `mounts::the_root_and_dev_…`; probe (CapEff … CapAmb) |
 //! | launcher: server killed | `life::when_the_launcher_or_the_server_is_killed_…` |
 //! | every variable, mount, descriptor, socket | `lists::…` |
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::process::Command;
 use std::time::Duration;
 
 use backspace_server::sandbox::{ExecSpec, SandboxLimits, SandboxProvider as _, SandboxSpec};
 
-use crate::fixture::{Local, is_root, outcome, output, report, spec};
+use crate::fixture::Backend;
+use crate::inside::{outcome, output, report, spec};
 
 fn limited(limits: SandboxLimits) -> SandboxSpec {
     SandboxSpec { limits, ..spec() }
@@ -58,12 +59,12 @@ fn outside(command: &str) -> (Option<i32>, String) {
 
 #[tokio::test]
 async fn a_file_in_memory_counts_as_memory_where_that_is_limited() {
-    let local = Local::new();
+    let backend = Backend::new();
     let limits = SandboxLimits {
         memory_bytes: 128 << 20,
         ..SandboxLimits::default()
     };
-    let sandbox = local.provider.create(limited(limits)).await.unwrap();
+    let sandbox = backend.provider.create(limited(limits)).await.unwrap();
     // memfd_create is 319; other machines have the same limit by the same means.
     let fill = |mib: u32| {
         format!(
@@ -72,7 +73,7 @@ async fn a_file_in_memory_counts_as_memory_where_that_is_limited() {
         )
     };
     assert_eq!(output(sandbox.as_ref(), &fill(16)).await, "full", "the control");
-    let enforced = local.provider.self_test().await.unwrap().enforced;
+    let enforced = backend.provider.self_test().await.unwrap().enforced;
     let hogged = report(sandbox.as_ref(), &fill(400)).await;
     if enforced.iter().any(|name| name == "memory") {
         assert!(hogged.out_of_memory && hogged.exit_code != Some(0), "{hogged:?}");
@@ -85,8 +86,8 @@ async fn a_file_in_memory_counts_as_memory_where_that_is_limited() {
 
 #[tokio::test]
 async fn files_without_end_are_refused() {
-    let local = Local::new();
-    let sandbox = local.sandbox().await;
+    let backend = Backend::new();
+    let sandbox = backend.sandbox().await;
     let fill = "perl -e 'for (1..300000) { open(my $f, \">\", \"/tmp/$_\") or do { print $_; exit } } print \"all\"'";
     let first_refused: u32 = output(sandbox.as_ref(), fill).await.parse().unwrap();
     assert!((100_000..=200_001).contains(&first_refused), "{first_refused}");
@@ -95,15 +96,15 @@ async fn files_without_end_are_refused() {
 
 #[tokio::test]
 async fn a_hog_of_cpu_gets_its_share() {
-    let local = Local::new();
+    let backend = Backend::new();
     let limits = SandboxLimits {
         cpu_millis: 200,
         ..SandboxLimits::default()
     };
-    let sandbox = local.provider.create(limited(limits)).await.unwrap();
+    let sandbox = backend.provider.create(limited(limits)).await.unwrap();
     let hog = "perl -MTime::HiRes=time -e 'my $end = time + 2; 1 while time < $end; my @t = times; printf \"%d\", 1000 * ($t[0] + $t[1])'";
     let used_ms: u32 = output(sandbox.as_ref(), hog).await.parse().unwrap();
-    let enforced = local.provider.self_test().await.unwrap().enforced;
+    let enforced = backend.provider.self_test().await.unwrap().enforced;
     if enforced.iter().any(|name| name == "cpu") {
         // A fifth of two seconds, and what a period of the quota adds at either end.
         assert!(used_ms <= 700, "{used_ms} ms");
@@ -115,8 +116,8 @@ async fn a_hog_of_cpu_gets_its_share() {
 
 #[tokio::test]
 async fn no_environment_of_a_host_process_is_readable() {
-    let local = Local::new();
-    let sandbox = local.sandbox().await;
+    let backend = Backend::new();
+    let sandbox = backend.sandbox().await;
     let names = "cat /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n' | cut -d= -f1 | sort -u";
     let inside = output(sandbox.as_ref(), names).await;
     let constant = ["HOME", "LANG", "LOGNAME", "PATH", "PWD", "SHELL", "TERM", "USER"];
@@ -145,8 +146,8 @@ async fn no_environment_of_a_host_process_is_readable() {
 #[tokio::test]
 async fn calls_under_other_numbers_are_refused_by_our_filter() {
     const NOT_PERMITTED: &str = "1";
-    let local = Local::new();
-    let sandbox = local.sandbox().await;
+    let backend = Backend::new();
+    let sandbox = backend.sandbox().await;
     // getppid by its x32 number; a kernel without x32 says that there is no such call.
     let call = "perl -e 'my $parent = syscall(0x40000000 | 110); print $parent < 0 ? $!+0 : \"made\"'";
     let (_, without_filter) = outside(call);
@@ -157,8 +158,8 @@ async fn calls_under_other_numbers_are_refused_by_our_filter() {
 
 #[tokio::test]
 async fn stopped_and_hopping_processes_are_dead_when_their_command_ends() {
-    let local = Local::new();
-    let sandbox = local.sandbox().await;
+    let backend = Backend::new();
+    let sandbox = backend.sandbox().await;
     let mark = format!("backspace-flock-{}", std::process::id());
     let hidden = format!(
         "setsid perl -e 'while (1) {{ fork and exit }}' {mark} & \
@@ -187,8 +188,8 @@ fn is_our_own(path: &str, mark: &str) -> bool {
 
 #[tokio::test]
 async fn a_fork_bomb_that_is_killed_at_its_height_leaves_nothing() {
-    let local = Local::new();
-    let sandbox = local.sandbox().await;
+    let backend = Backend::new();
+    let sandbox = backend.sandbox().await;
     let bomb = ExecSpec::shell(
         "perl -e 'while (1) { fork }' backspace-bomb",
         Duration::from_millis(700),
@@ -209,8 +210,8 @@ async fn a_fork_bomb_that_is_killed_at_its_height_leaves_nothing() {
 
 #[tokio::test]
 async fn a_set_user_id_program_gives_nobodys_rights() {
-    let local = Local::new();
-    let sandbox = local.sandbox().await;
+    let backend = Backend::new();
+    let sandbox = backend.sandbox().await;
     output(sandbox.as_ref(), "cp /usr/bin/id mine && chmod 6755 mine").await;
     assert_eq!(output(sandbox.as_ref(), "./mine -u; ./mine -ru").await, "1000\n1000\n");
     sandbox.destroy().await.unwrap();
@@ -218,8 +219,8 @@ async fn a_set_user_id_program_gives_nobodys_rights() {
 
 #[tokio::test]
 async fn nothing_of_the_host_can_be_linked_into_the_work_tree() {
-    let local = Local::new();
-    let sandbox = local.sandbox().await;
+    let backend = Backend::new();
+    let sandbox = backend.sandbox().await;
     for source in ["/usr/bin/env", "/etc/passwd", "/bin/sh"] {
         assert_ne!(
             outcome(sandbox.as_ref(), &format!("ln -L {source} link")).await.0,
@@ -229,77 +230,4 @@ async fn nothing_of_the_host_can_be_linked_into_the_work_tree() {
     }
     output(sandbox.as_ref(), "touch own && ln own link").await;
     sandbox.destroy().await.unwrap();
-}
-
-#[tokio::test]
-async fn no_id_inside_is_root_outside() {
-    let local = Local::new();
-    let sandbox = local.sandbox().await;
-    assert_eq!(
-        output(sandbox.as_ref(), "id -u; id -g; id -G").await.lines().next(),
-        Some("1000")
-    );
-    for kind in ["uid", "gid"] {
-        let map = output(sandbox.as_ref(), &format!("cat /proc/self/{kind}_map")).await;
-        let entries: Vec<Vec<u32>> = map
-            .lines()
-            .map(|line| line.split_whitespace().map(|number| number.parse().unwrap()).collect())
-            .collect();
-        for entry in &entries {
-            assert!(entry[2] == 1 && entry[1] != 0, "{kind}: {map}");
-            assert!(!is_root() || entry[1] >= 200_000, "{kind}: {map}");
-        }
-    }
-    let groups = output(sandbox.as_ref(), "id -G").await;
-    let privileged: Vec<_> = groups.split_whitespace().filter(|group| *group == "0").collect();
-    assert_eq!(privileged, Vec::<&str>::new(), "{groups}");
-    sandbox.destroy().await.unwrap();
-}
-
-#[test]
-fn a_sandbox_outlives_the_thread_that_made_it() {
-    // The launcher is tied to its parent by the kernel, which means the thread and not the process.
-    let local = Local::new();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .unwrap();
-    let handle = runtime.handle().clone();
-    let (sandbox, local) = std::thread::spawn(move || {
-        let sandbox = handle.block_on(local.sandbox());
-        (sandbox, local)
-    })
-    .join()
-    .unwrap();
-    runtime.block_on(async {
-        assert_eq!(output(sandbox.as_ref(), "echo alive").await, "alive\n");
-        sandbox.destroy().await.unwrap();
-    });
-    drop(local);
-}
-
-/// The shell leaves descriptors open on purpose, as a server with a fault would.
-#[test]
-fn descriptors_that_the_server_leaks_do_not_get_in() {
-    use crate::life::RawSandbox;
-
-    let folder = tempfile::tempdir().unwrap();
-    let secret = folder.path().join("secret");
-    fs::write(&secret, "canary").unwrap();
-    fs::set_permissions(&secret, fs::Permissions::from_mode(0o666)).unwrap();
-    let leak = format!("exec 7<>{0} 12<{0} 251<{0};", secret.display());
-    // The control: what is started like this has them.
-    let control = Command::new("bash")
-        .args(["-c", &format!("{leak} exec cat /proc/self/fd/7 /proc/self/fd/251")])
-        .output();
-    assert_eq!(String::from_utf8_lossy(&control.unwrap().stdout), "canarycanary");
-
-    let mut sandbox = RawSandbox::start(&leak);
-    let (status, text) = sandbox.run("ls /proc/self/fd; cat /proc/self/fd/7 /proc/self/fd/12 <&7");
-    assert_ne!(status, Some(0));
-    assert!(!text.contains("canary"), "{text}");
-    let (_, text) = sandbox.run("for fd in /proc/self/fd/*; do test -e $fd && echo ${fd##*/}; done; true");
-    assert_eq!(text, "0\n1\n2\n");
-    assert_eq!(fs::metadata(&secret).unwrap().size(), 6);
 }

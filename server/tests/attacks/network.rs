@@ -5,7 +5,8 @@ use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::process::Command;
 
-use crate::fixture::{Local, outcome, output};
+use crate::fixture::Backend;
+use crate::inside::{outcome, output};
 
 /// Perl is part of every Debian and does what shells differ in.
 fn tcp_client(port: u16) -> String {
@@ -29,8 +30,8 @@ async fn a_listener_on_the_hosts_loopback_is_out_of_reach() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let client = tcp_client(listener.local_addr().unwrap().port());
     assert_eq!(outside(&client), Some(0));
-    let local = Local::new();
-    let sandbox = local.sandbox().await;
+    let backend = Backend::new();
+    let sandbox = backend.sandbox().await;
     assert_eq!(outcome(sandbox.as_ref(), &client).await.0, Some(7));
     sandbox.destroy().await.unwrap();
 }
@@ -41,16 +42,16 @@ async fn an_abstract_socket_of_the_host_is_out_of_reach() {
     let _listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
     let client = abstract_client(&name);
     assert_eq!(outside(&client), Some(0));
-    let local = Local::new();
-    let sandbox = local.sandbox().await;
+    let backend = Backend::new();
+    let sandbox = backend.sandbox().await;
     assert_eq!(outcome(sandbox.as_ref(), &client).await.0, Some(7));
     sandbox.destroy().await.unwrap();
 }
 
 #[tokio::test]
 async fn the_loopback_inside_works_and_is_the_only_interface() {
-    let local = Local::new();
-    let sandbox = local.sandbox().await;
+    let backend = Backend::new();
+    let sandbox = backend.sandbox().await;
     let server = "perl -MIO::Socket::INET -e '
         my $l = IO::Socket::INET->new(Listen=>1, LocalAddr=>\"127.0.0.1:0\") or exit 3;
         my $c = IO::Socket::INET->new(PeerAddr=>\"127.0.0.1:\".$l->sockport, Timeout=>3) or exit 4;
@@ -67,8 +68,8 @@ async fn the_loopback_inside_works_and_is_the_only_interface() {
 
 #[tokio::test]
 async fn names_are_not_resolved() {
-    let local = Local::new();
-    let sandbox = local.sandbox().await;
+    let backend = Backend::new();
+    let sandbox = backend.sandbox().await;
     assert_ne!(outcome(sandbox.as_ref(), "getent hosts example.org").await.0, Some(0));
     output(sandbox.as_ref(), "getent hosts localhost").await;
     sandbox.destroy().await.unwrap();

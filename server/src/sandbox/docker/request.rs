@@ -1,0 +1,213 @@
+//! The request that creates a container: constants, validated numbers, ids, and paths of the server's own.
+//!
+//! Nothing of a Task or a repository is in it, so whoever controls those controls nothing here; a snapshot keeps
+//! it so. What it may need from the engine is in version 1.41 of the engine's interface.
+
+use std::collections::HashMap;
+
+use bollard::models::{
+    ContainerCreateBody, HealthConfig, HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig, Mount,
+    MountBindOptions, MountBindOptionsPropagationEnum, MountType, MountVolumeOptions, ResourcesUlimits,
+};
+
+use super::ground::SupervisorSource;
+use super::image::ImageId;
+use crate::sandbox::{OBJECTS, SandboxLimits, WORK_TREE};
+use crate::task::id::{SandboxId, ServerId};
+
+/// Label of the sandbox's id.
+pub(super) const SANDBOX_LABEL: &str = "backspace.sandbox";
+
+/// Label of the server's lasting id.
+pub(super) const INSTANCE_LABEL: &str = "backspace.instance";
+
+/// Folder of the supervisor inside.
+pub(super) const SUPERVISOR_FOLDER: &str = "/.backspace/bin";
+
+/// The supervisor inside.
+pub(super) const SUPERVISOR: &str = "/.backspace/bin/backspace-supervisor";
+
+/// Folder of long outputs inside.
+const SPILL: &str = "/.backspace/spill";
+
+/// What the supervisor needs: to give the work tree to the commands' user, become that user for each, take every
+/// capability from it, and kill it. All other capabilities are dropped.
+const CAPABILITIES: [&str; 5] = ["CHOWN", "KILL", "SETGID", "SETPCAP", "SETUID"];
+
+/// Files and folders in each of the memory file systems.
+const MEMORY_INODES: u64 = 200_000;
+const SHARED_MEMORY_BYTES: u64 = 64 << 20;
+const RUN_BYTES: u64 = 16 << 20;
+
+/// Not more: an engine that may not raise its own limit, like a rootless one, refuses what is over it.
+const OPEN_FILES: u64 = 16_384;
+
+/// Processes beside the commands' own: the supervisor, a shepherd for each command, file operations.
+const OWN_PIDS: u32 = 64;
+
+/// A container as it is to be.
+#[derive(Clone, Debug)]
+pub(super) struct ContainerPlan<'a> {
+    pub(super) id: SandboxId,
+    pub(super) instance: ServerId,
+    pub(super) image: &'a ImageId,
+    pub(super) runtime: Option<&'a str>,
+    pub(super) limits: SandboxLimits,
+    pub(super) supervisor: &'a SupervisorSource,
+    /// Path of the mirror's objects as the engine sees it.
+    pub(super) objects: Option<&'a str>,
+}
+
+/// Returns the name of a sandbox's container.
+pub(super) fn name(id: SandboxId) -> String {
+    format!("backspace-{id}")
+}
+
+/// Returns what a container, and whatever else the engine keeps for it, is known by.
+pub(super) fn labels(id: SandboxId, instance: ServerId) -> HashMap<String, String> {
+    HashMap::from([
+        (SANDBOX_LABEL.to_owned(), id.to_string()),
+        (INSTANCE_LABEL.to_owned(), instance.to_string()),
+    ])
+}
+
+/// Makes the request.
+pub(super) fn body(plan: &ContainerPlan<'_>) -> ContainerCreateBody {
+    ContainerCreateBody {
+        hostname: Some("sandbox".into()),
+        user: Some("0:0".into()),
+        attach_stdin: Some(true),
+        attach_stdout: Some(true),
+        attach_stderr: Some(true),
+        tty: Some(false),
+        open_stdin: Some(true),
+        // Else the end of one attachment would be the end of stdin for all.
+        stdin_once: Some(false),
+        entrypoint: Some(vec![SUPERVISOR.into()]),
+        cmd: Some(vec!["contain".into()]),
+        // An image's own check would run as the container's root.
+        healthcheck: Some(HealthConfig {
+            test: Some(vec!["NONE".into()]),
+            ..HealthConfig::default()
+        }),
+        image: Some(plan.image.as_str().to_owned()),
+        working_dir: Some("/".into()),
+        labels: Some(labels(plan.id, plan.instance)),
+        host_config: Some(host_config(plan)),
+        ..ContainerCreateBody::default()
+    }
+}
+
+fn host_config(plan: &ContainerPlan<'_>) -> HostConfig {
+    let limits = &plan.limits;
+    let memory_bytes = signed(limits.memory_bytes);
+    HostConfig {
+        memory: Some(memory_bytes),
+        // The same: no swap.
+        memory_swap: Some(memory_bytes),
+        nano_cpus: Some(i64::from(limits.cpu_millis) * 1_000_000),
+        pids_limit: Some(i64::from(limits.pids.saturating_add(OWN_PIDS))),
+        ulimits: Some(vec![
+            ulimit("core", 0),
+            ulimit("fsize", limits.disk_bytes),
+            ulimit("nofile", OPEN_FILES),
+        ]),
+        cap_drop: Some(vec!["ALL".into()]),
+        cap_add: Some(CAPABILITIES.map(str::to_owned).to_vec()),
+        security_opt: Some(vec!["no-new-privileges".into()]),
+        privileged: Some(false),
+        readonly_rootfs: Some(true),
+        network_mode: Some("none".into()),
+        // Else the file of the engine's machine is copied, with the names of its network.
+        dns: Some(vec!["127.0.0.1".into()]),
+        dns_search: Some(vec![".".into()]),
+        ipc_mode: Some("private".into()),
+        cgroupns_mode: Some(HostConfigCgroupnsModeEnum::PRIVATE),
+        shm_size: Some(signed(SHARED_MEMORY_BYTES.min(limits.memory_bytes / 16))),
+        tmpfs: Some(memory_file_systems(limits)),
+        mounts: Some(mounts(plan)),
+        // The protocol is no log, and would fill the engine's disk.
+        log_config: Some(HostConfigLogConfig {
+            typ: Some("none".into()),
+            ..HostConfigLogConfig::default()
+        }),
+        // With it goes what it wrote, also when no server is left to remove it.
+        auto_remove: Some(true),
+        init: Some(false),
+        runtime: plan.runtime.map(str::to_owned),
+        ..HostConfig::default()
+    }
+}
+
+/// Pages of these count as memory: together they stay under about half of it.
+fn memory_file_systems(limits: &SandboxLimits) -> HashMap<String, String> {
+    let bytes = limits.tmp_bytes.min(limits.memory_bytes / 4);
+    let of_commands = "uid=1000,gid=1000,mode=0755";
+    [
+        ("/tmp", bytes, "mode=1777"),
+        ("/home/agent", bytes, of_commands),
+        ("/run", RUN_BYTES.min(limits.memory_bytes / 16), of_commands),
+    ]
+    .map(|(place, bytes, owner)| {
+        let options = format!("rw,exec,nosuid,nodev,size={bytes},nr_inodes={MEMORY_INODES},{owner}");
+        (place.to_owned(), options)
+    })
+    .into()
+}
+
+fn mounts(plan: &ContainerPlan<'_>) -> Vec<Mount> {
+    let supervisor = match plan.supervisor {
+        SupervisorSource::Path(path) => bound(path, SUPERVISOR),
+        SupervisorSource::Volume(name) => Mount {
+            source: Some(name.clone()),
+            read_only: Some(true),
+            ..volume(SUPERVISOR_FOLDER)
+        },
+    };
+    let mut mounts = vec![supervisor, volume(WORK_TREE), volume(SPILL)];
+    mounts.extend(plan.objects.map(|path| bound(path, OBJECTS)));
+    mounts
+}
+
+/// A path of the engine's machine, read-only.
+fn bound(source: &str, target: &str) -> Mount {
+    Mount {
+        typ: Some(MountType::BIND),
+        source: Some(source.to_owned()),
+        target: Some(target.to_owned()),
+        read_only: Some(true),
+        bind_options: Some(MountBindOptions {
+            propagation: Some(MountBindOptionsPropagationEnum::RPRIVATE),
+            ..MountBindOptions::default()
+        }),
+        ..Mount::default()
+    }
+}
+
+/// A volume without a name, which goes with its container.
+fn volume(target: &str) -> Mount {
+    Mount {
+        typ: Some(MountType::VOLUME),
+        target: Some(target.to_owned()),
+        volume_options: Some(MountVolumeOptions {
+            no_copy: Some(true),
+            ..MountVolumeOptions::default()
+        }),
+        ..Mount::default()
+    }
+}
+
+fn ulimit(name: &str, value: u64) -> ResourcesUlimits {
+    ResourcesUlimits {
+        name: Some(name.to_owned()),
+        soft: Some(signed(value)),
+        hard: Some(signed(value)),
+    }
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

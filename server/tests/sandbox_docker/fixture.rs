@@ -1,0 +1,102 @@
+//! A provider of the `docker` backend with a state folder of its own, on the engine of this machine.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, OnceLock};
+
+use backspace_server::jobs::Jobs;
+use backspace_server::sandbox::docker::{DockerConfig, DockerProvider};
+use backspace_server::sandbox::{Sandbox, SandboxProvider as _};
+use tempfile::TempDir;
+
+use crate::inside::spec;
+
+/// Processes that one command line of a shell sees at most: PID 1, its shepherd, itself and two it runs.
+pub const MOST_PROCESSES: u32 = 5;
+
+/// Names the image with what the tests need; tests/parts/docker.sh makes it.
+const IMAGE_VARIABLE: &str = "BACKSPACE_TEST_IMAGE";
+
+/// A provider whose folder goes with it.
+pub struct Backend {
+    pub provider: DockerProvider,
+    pub state: TempDir,
+}
+
+impl Backend {
+    pub fn new() -> Self {
+        let state = TempDir::new().unwrap();
+        Self {
+            provider: provider(state.path()),
+            state,
+        }
+    }
+
+    /// A backend whose sandboxes may be allowed hosts of a range that is not public.
+    pub fn reaching(range: &str) -> Self {
+        let state = TempDir::new().unwrap();
+        let mut config = config(state.path());
+        config.egress.private_ranges = vec![range.parse().unwrap()];
+        Self {
+            provider: DockerProvider::new(config, Jobs::new()).unwrap(),
+            state,
+        }
+    }
+
+    pub async fn sandbox(&self) -> Arc<dyn Sandbox> {
+        self.provider.create(spec()).await.unwrap()
+    }
+
+    /// Lists what the engine has of this server, by name.
+    pub fn leftovers(&self) -> Vec<String> {
+        let id = std::fs::read_to_string(self.state.path().join("instance")).unwrap();
+        let label = format!("label=backspace.instance={}", id.trim());
+        let containers = docker(&["ps", "--all", "--filter", &label, "--format", "{{.Names}}"]);
+        let volumes = docker(&["volume", "ls", "--filter", &label, "--format", "{{.Name}}"]);
+        containers.lines().chain(volumes.lines()).map(str::to_owned).collect()
+    }
+}
+
+/// Makes a provider over a state folder, as a restarted server does.
+pub fn provider(state: &Path) -> DockerProvider {
+    DockerProvider::new(config(state), Jobs::new()).unwrap()
+}
+
+pub fn config(state: &Path) -> DockerConfig {
+    DockerConfig::new(state, supervisor(), image())
+}
+
+pub fn image() -> String {
+    std::env::var(IMAGE_VARIABLE).expect("BACKSPACE_TEST_IMAGE is not set: run tests/parts/docker.sh")
+}
+
+/// Runs the engine's own client, which must succeed.
+pub fn docker(arguments: &[&str]) -> String {
+    let run = Command::new("docker").args(arguments).output().unwrap();
+    let error = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "docker {arguments:?}: {error}");
+    String::from_utf8(run.stdout).unwrap()
+}
+
+/// Returns the supervisor's binary, static, built of the present source.
+pub fn supervisor() -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(build_supervisor).clone()
+}
+
+fn build_supervisor() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let target = std::env::current_exe().unwrap().ancestors().nth(3).unwrap().to_owned();
+    let built = Command::new("sh")
+        .arg("scripts/supervisor.sh")
+        .current_dir(root)
+        .env("CARGO", env!("CARGO"))
+        .env("TARGET_FOLDER", &target)
+        .status()
+        .unwrap();
+    assert!(built.success());
+    // Beside the server's there may be one that another test has built, and that is not static.
+    let host = std::fs::read_dir(target.join("static")).unwrap();
+    let binaries = host.map(|entry| entry.unwrap().path().join("debug/backspace-supervisor"));
+    binaries.into_iter().find(|path| path.is_file()).unwrap()
+}

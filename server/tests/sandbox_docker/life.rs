@@ -1,0 +1,330 @@
+//! How a container comes to be, is left, attached to again, and ends.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use backspace_server::jobs::Jobs;
+use backspace_server::sandbox::docker::DockerProvider;
+use backspace_server::sandbox::{
+    ExecSpec, OutputMode, Sandbox, SandboxError, SandboxLimits, SandboxProvider as _, SandboxSpec,
+};
+use tokio::sync::mpsc;
+
+use crate::fixture::{Backend, config, docker, provider};
+use crate::inside::{MINUTE, output, spec};
+
+fn container(sandbox: &dyn Sandbox) -> String {
+    format!("backspace-{}", sandbox.id())
+}
+
+#[tokio::test]
+async fn a_destroyed_sandbox_leaves_nothing_and_may_be_destroyed_again() {
+    let backend = Backend::new();
+    let sandbox = backend.sandbox().await;
+    assert_eq!(backend.leftovers(), [container(sandbox.as_ref())]);
+    sandbox.destroy().await.unwrap();
+    assert_eq!(backend.leftovers(), Vec::<String>::new());
+    sandbox.destroy().await.unwrap();
+    let lost = sandbox.exec(ExecSpec::shell("true", MINUTE), None).await;
+    assert!(matches!(lost, Err(SandboxError::Lost { .. })), "{lost:?}");
+}
+
+#[tokio::test]
+async fn what_a_container_wrote_goes_with_it() {
+    let backend = Backend::new();
+    let before = docker(&["volume", "ls", "--quiet"]);
+    let sandbox = backend.sandbox().await;
+    assert!(
+        docker(&["volume", "ls", "--quiet"]).lines().count() > before.lines().count(),
+        "the control"
+    );
+    sandbox.destroy().await.unwrap();
+    let ours: Vec<_> = docker(&["volume", "ls", "--quiet", "--filter", "dangling=true"])
+        .lines()
+        .filter(|name| !before.contains(name))
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(ours, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_restarted_server_attaches_to_the_container_again() {
+    let backend = Backend::new();
+    let spec = spec();
+    let sandbox = backend.provider.create(spec.clone()).await.unwrap();
+    output(sandbox.as_ref(), "echo kept > file; echo also > /tmp/file").await;
+    sandbox.detach().await;
+    drop(sandbox);
+
+    let restarted = provider(backend.state.path());
+    let again = restarted.reattach(spec.clone()).await.unwrap().unwrap();
+    assert_eq!(
+        output(again.as_ref(), "cat file /tmp/file; id -u").await,
+        "kept\nalso\n1000\n"
+    );
+    again.destroy().await.unwrap();
+    assert!(restarted.reattach(spec).await.unwrap().is_none());
+}
+
+/// The first server is cut off in the middle of a flood, as by a crash; what the second one gets is exact.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_crash_in_the_middle_of_output_nothing_is_lost_or_doubled() {
+    let backend = Backend::new();
+    let spec = spec();
+    let sandbox = backend.provider.create(spec.clone()).await.unwrap();
+    for round in 0..3 {
+        let (chunks, mut received) = mpsc::channel(4);
+        let running = Jobs::new().spawn("flood", {
+            let sandbox = Arc::clone(&sandbox);
+            let flood = ExecSpec {
+                output: OutputMode::Streamed,
+                ..ExecSpec::shell("echo x > beat; yes backspace-flood", MINUTE)
+            };
+            async move { sandbox.exec(flood, Some(chunks)).await }
+        });
+        for _ in 0..50 + round {
+            received.recv().await.unwrap();
+        }
+        running.abort();
+        assert!(running.await.unwrap_err().is_cancelled());
+    }
+    // Nobody says goodbye.
+    drop(sandbox);
+
+    let again = provider(backend.state.path()).reattach(spec).await.unwrap().unwrap();
+    assert_eq!(output(again.as_ref(), "cat beat; pgrep -c yes || true").await, "x\n0\n");
+    let (chunks, mut received) = mpsc::channel(4);
+    let counting = ExecSpec {
+        output: OutputMode::Streamed,
+        ..ExecSpec::shell("seq 1 200000", MINUTE)
+    };
+    let (report, text) = tokio::join!(again.exec(counting, Some(chunks)), async {
+        let mut text = Vec::new();
+        while let Some(chunk) = received.recv().await {
+            assert_eq!(chunk.offset, text.len() as u64);
+            text.extend_from_slice(&chunk.data);
+        }
+        String::from_utf8(text).unwrap()
+    });
+    assert_eq!(report.unwrap().exit_code, Some(0));
+    let expected: String = (1..=200_000).map(|number| format!("{number}\n")).collect();
+    assert!(text == expected, "{} bytes of {}", text.len(), expected.len());
+    again.destroy().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_older_run_does_not_take_a_container_back() {
+    let backend = Backend::new();
+    let newer = SandboxSpec {
+        epoch: backspace_server::task::id::Epoch(7),
+        ..spec()
+    };
+    let sandbox = backend.provider.create(newer.clone()).await.unwrap();
+    let older = SandboxSpec {
+        epoch: backspace_server::task::id::Epoch(6),
+        ..newer
+    };
+    let refused = provider(backend.state.path()).reattach(older).await.err().unwrap();
+    assert!(matches!(refused, SandboxError::Lost { .. }), "{refused}");
+    assert_eq!(output(sandbox.as_ref(), "echo alive").await, "alive\n");
+    sandbox.destroy().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_container_ends_at_its_deadline_without_any_server() {
+    let backend = Backend::new();
+    let spec = SandboxSpec {
+        deadline: Duration::from_secs(2),
+        ..spec()
+    };
+    let sandbox = backend.provider.create(spec).await.unwrap();
+    sandbox.detach().await;
+    drop(sandbox);
+    let begun = Instant::now();
+    while !backend.leftovers().is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(30));
+    }
+}
+
+#[tokio::test]
+async fn a_killed_container_is_lost_at_once_and_leaves_nothing() {
+    let backend = Backend::new();
+    let sandbox = backend.sandbox().await;
+    let begun = Instant::now();
+    let (ended, _) = tokio::join!(sandbox.exec(ExecSpec::shell("sleep 1000", MINUTE), None), async {
+        docker(&["kill", &container(sandbox.as_ref())])
+    });
+    assert!(matches!(ended, Err(SandboxError::Lost { .. })), "{ended:?}");
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+    sandbox.destroy().await.unwrap();
+    assert_eq!(backend.leftovers(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_running_command_is_ended_by_destruction_within_five_seconds() {
+    let backend = Backend::new();
+    let sandbox = backend.sandbox().await;
+    let stubborn = ExecSpec::shell("trap '' TERM INT; while :; do sleep 100; done", MINUTE);
+    let (ended, took) = tokio::join!(sandbox.exec(stubborn, None), async {
+        let begun = Instant::now();
+        sandbox.destroy().await.unwrap();
+        begun.elapsed()
+    });
+    assert!(matches!(ended, Err(SandboxError::Lost { .. })), "{ended:?}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert_eq!(backend.leftovers(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_sweep_removes_what_is_not_kept_not_alive_and_not_another_servers() {
+    let (backend, other) = (Backend::new(), Backend::new());
+    let foreign = other.sandbox().await;
+    let (left, kept) = (backend.sandbox().await, backend.sandbox().await);
+    left.detach().await;
+    kept.detach().await;
+    let restarted = provider(backend.state.path());
+    let alive = restarted.create(spec()).await.unwrap();
+    assert_eq!(restarted.sweep(&[kept.id()]).await.unwrap(), 1);
+    let mut expected = [container(kept.as_ref()), container(alive.as_ref())];
+    expected.sort();
+    let mut found = backend.leftovers();
+    found.sort();
+    assert_eq!(found, expected);
+    assert_eq!(output(alive.as_ref(), "echo alive").await, "alive\n");
+    assert_eq!(output(foreign.as_ref(), "echo alive").await, "alive\n");
+    // One that nobody holds any more, though this process made it.
+    drop(alive);
+    assert_eq!(restarted.sweep(&[]).await.unwrap(), 2);
+    assert_eq!(backend.leftovers(), Vec::<String>::new());
+    foreign.destroy().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_sandbox_is_not_made_over_another_of_the_same_id() {
+    let backend = Backend::new();
+    let spec = spec();
+    let first = backend.provider.create(spec.clone()).await.unwrap();
+    output(first.as_ref(), "echo mine > file").await;
+    let refused = backend.provider.create(spec).await.err().unwrap();
+    assert!(matches!(refused, SandboxError::Unavailable { .. }), "{refused}");
+    assert_eq!(output(first.as_ref(), "cat file").await, "mine\n");
+    first.destroy().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_creation_that_nobody_waits_for_leaves_nothing() {
+    let backend = Backend::new();
+    // The ground is known, so that what is given up is the making of the container.
+    backend.sandbox().await.destroy().await.unwrap();
+    for delay_ms in [0, 20, 60, 150, 300] {
+        let given_up = tokio::time::timeout(Duration::from_millis(delay_ms), backend.provider.create(spec())).await;
+        drop(given_up);
+    }
+    let begun = Instant::now();
+    while !backend.leftovers().is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", backend.leftovers());
+        backend.provider.sweep(&[]).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_can_not_be_made_says_why_and_leaves_nothing() {
+    let backend = Backend::new();
+    let state = backend.state.path();
+    let refused = |change: fn(&mut backspace_server::sandbox::docker::DockerConfig)| {
+        let mut config = config(state);
+        change(&mut config);
+        let provider = DockerProvider::new(config, Jobs::new());
+        async move { provider?.create(spec()).await.map(drop) }
+    };
+    let image = refused(|config| config.images.default = "backspace-no-such-image:1".into()).await;
+    assert!(
+        matches!(&image, Err(SandboxError::Image { message }) if message.contains("backspace-no-such-image:1")),
+        "{image:?}"
+    );
+    let runtime = refused(|config| config.runtime = Some("no-such-runtime".into())).await;
+    assert!(
+        matches!(&runtime, Err(SandboxError::Unsupported { message }) if message.contains("no-such-runtime")),
+        "{runtime:?}"
+    );
+    let supervisor = refused(|config| config.supervisor = "/etc/hostname".into()).await;
+    assert!(supervisor.is_err());
+    let engine = refused(|config| {
+        config.engine = backspace_server::sandbox::docker::EngineAddress::Socket("/nonexistent/docker.sock".into());
+    })
+    .await;
+    assert!(
+        matches!(&engine, Err(SandboxError::Unsupported { message }) if message.contains("/nonexistent/docker.sock")),
+        "{engine:?}"
+    );
+    assert_eq!(backend.leftovers(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn an_image_without_git_is_refused() {
+    let backend = Backend::new();
+    let image = format!("backspace-test-no-git:{}", std::process::id());
+    let id = docker(&["create", &crate::fixture::image(), "true"]);
+    let made = std::process::Command::new("sh")
+        .args([
+            "-c",
+            &format!("tar -c -C / --files-from /dev/null | docker import - {image}"),
+        ])
+        .output()
+        .unwrap();
+    docker(&["rm", id.trim()]);
+    assert!(made.status.success(), "{made:?}");
+    let mut config = config(backend.state.path());
+    config.images.default = image.clone();
+    let refused = DockerProvider::new(config, Jobs::new())
+        .unwrap()
+        .create(spec())
+        .await
+        .err()
+        .unwrap();
+    docker(&["rmi", &image]);
+    assert!(
+        matches!(&refused, SandboxError::Image { message } if message.contains("git")),
+        "{refused}"
+    );
+    assert_eq!(backend.leftovers(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn limits_are_those_of_the_spec_and_the_self_test_says_what_holds() {
+    let backend = Backend::new();
+    let found = backend.provider.self_test().await.unwrap();
+    for layer in [
+        "namespaces",
+        "mount-tree",
+        "network",
+        "capabilities",
+        "no-new-privileges",
+        "seccomp",
+        "memory",
+        "pids",
+        "cpu",
+    ] {
+        assert!(found.enforced.iter().any(|name| name == layer), "{layer}: {found:?}");
+    }
+    assert!(
+        found.not_enforced.iter().any(|line| line.contains("user namespaces")),
+        "{found:?}"
+    );
+    assert_eq!(backend.leftovers(), Vec::<String>::new());
+
+    let spec = SandboxSpec {
+        limits: SandboxLimits {
+            memory_bytes: 300 << 20,
+            cpu_millis: 500,
+            pids: 77,
+            ..SandboxLimits::default()
+        },
+        ..spec()
+    };
+    let sandbox = backend.provider.create(spec).await.unwrap();
+    let format = "{{.HostConfig.Memory}} {{.HostConfig.MemorySwap}} {{.HostConfig.NanoCpus}} {{.HostConfig.PidsLimit}}";
+    let limits = docker(&["inspect", "--format", format, &container(sandbox.as_ref())]);
+    assert_eq!(limits.trim(), "314572800 314572800 500000000 141");
+    sandbox.destroy().await.unwrap();
+}
