@@ -15,8 +15,10 @@ use crate::task::result::PullRequest;
 use crate::task::spec::Revision;
 
 pub mod git;
+pub mod github;
 pub mod local;
 pub mod policy;
+mod visible;
 
 /// Begins the line by which a pull request is known as a Task's own.
 pub const MARKER: &str = "Backspace-Task: ";
