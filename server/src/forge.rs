@@ -15,8 +15,18 @@ use crate::task::result::PullRequest;
 use crate::task::spec::Revision;
 
 pub mod git;
+pub mod github;
 pub mod local;
 pub mod policy;
+mod visible;
+
+/// Begins the line by which a pull request is known as a Task's own.
+pub const MARKER: &str = "Backspace-Task: ";
+
+/// Returns the line by which a pull request is known as this Task's own.
+pub fn marker(task: TaskId) -> String {
+    format!("{MARKER}{task}")
+}
 
 /// What a Task means to do with a repository, so that missing rights are found before money is spent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +115,15 @@ pub struct NewPullRequest {
     pub reviewers: Vec<String>,
     /// Assignees.
     pub assignees: Vec<String>,
+}
+
+/// A pull request that is there now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenedPullRequest {
+    /// The pull request.
+    pub pull_request: PullRequest,
+    /// What about it is not as it was asked for, a sentence each.
+    pub remarks: Vec<String>,
 }
 
 /// An issue or a comment thread: untrusted text.
@@ -217,7 +236,11 @@ pub trait Forge: Send + Sync + 'static {
     ) -> Result<Option<PullRequest>, ForgeError>;
 
     /// Opens a pull request, or adopts or updates the one that is there.
-    async fn open_pull_request(&self, repository: &Repository, new: NewPullRequest) -> Result<PullRequest, ForgeError>;
+    async fn open_pull_request(
+        &self,
+        repository: &Repository,
+        new: NewPullRequest,
+    ) -> Result<OpenedPullRequest, ForgeError>;
 
     /// Removes what the adapter itself keeps of a deleted Task's words; what a remote forge has is not touched.
     async fn forget(&self, _task: TaskId) -> Result<(), ForgeError> {

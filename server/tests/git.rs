@@ -10,6 +10,8 @@ mod checkouts;
 mod conformance;
 #[path = "git/fixture.rs"]
 mod fixture;
+#[path = "support/git_backend.rs"]
+mod git_backend;
 #[path = "git/hostile.rs"]
 mod hostile;
 #[path = "git/http.rs"]

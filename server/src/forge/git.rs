@@ -16,6 +16,7 @@ pub(crate) use crate::forge::git::command::Then;
 pub(crate) use crate::forge::git::diff::escape_path;
 pub use crate::forge::git::diff::{ChangedFile, DiffRequest, Patch, TreeDiff};
 pub use crate::forge::git::error::GitError;
+pub(crate) use crate::forge::git::message::is_plain;
 pub use crate::forge::git::message::{CommitMessage, Signature};
 pub use crate::forge::git::mirror::Mirror;
 pub use crate::forge::git::push::Pushed;

@@ -11,7 +11,9 @@ use async_trait::async_trait;
 
 use crate::forge::git::{GitError, GitStore};
 use crate::forge::local::record::PullRequests;
-use crate::forge::{Access, Forge, ForgeError, GitRemote, GitTransport, NewPullRequest, Repository, UntrustedText};
+use crate::forge::{
+    Access, Forge, ForgeError, GitRemote, GitTransport, NewPullRequest, OpenedPullRequest, Repository, UntrustedText,
+};
 use crate::task::address::RepositoryAddress;
 use crate::task::branch::BranchName;
 use crate::task::id::{ObjectId, TaskId};
@@ -171,9 +173,17 @@ impl Forge for LocalForge {
         Ok(stored.map_err(internal)?.map(|stored| stored.pull_request))
     }
 
-    async fn open_pull_request(&self, repository: &Repository, new: NewPullRequest) -> Result<PullRequest, ForgeError> {
+    async fn open_pull_request(
+        &self,
+        repository: &Repository,
+        new: NewPullRequest,
+    ) -> Result<OpenedPullRequest, ForgeError> {
         let address = repository.address.to_string();
-        self.pull_requests.open_or_update(&address, new).map_err(internal)
+        let pull_request = self.pull_requests.open_or_update(&address, new).map_err(internal)?;
+        Ok(OpenedPullRequest {
+            pull_request,
+            remarks: Vec::new(),
+        })
     }
 
     async fn forget(&self, task: TaskId) -> Result<(), ForgeError> {

@@ -3,7 +3,7 @@
 //! What the model or the repository wrote is quoted as its account and can't act: no mention reaches
 //! a person, no issue is closed, no image is loaded, nothing is hidden in a comment.
 
-use crate::task::id::TaskId;
+use crate::forge::marker;
 use crate::task::record::TaskRecord;
 use crate::task::result::{Evidence, Finding, FindingKind, Verdict};
 
@@ -23,11 +23,6 @@ pub(super) struct Facts<'a> {
     pub(super) denied: &'a [String],
     pub(super) notes: &'a [String],
     pub(super) model: &'a str,
-}
-
-/// Returns the marker by which a pull request is known as the Task's own.
-pub(super) fn marker(task: TaskId) -> String {
-    format!("Backspace-Task: {task}")
 }
 
 /// Makes a title from the instruction's first line.

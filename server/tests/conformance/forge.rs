@@ -73,7 +73,8 @@ async fn a_pull_request_is_opened_once_for_a_branch(forge: &dyn Forge, subject: 
         reviewers: Vec::new(),
         assignees: Vec::new(),
     };
-    let opened = forge.open_pull_request(&repository, new.clone()).await.unwrap();
+    let open = async |new| forge.open_pull_request(&repository, new).await.unwrap().pull_request;
+    let opened = open(new.clone()).await;
     assert_eq!(opened.head_branch, subject.head_branch.as_str());
     assert_eq!(opened.base_branch, subject.default_branch.as_str());
     assert_eq!(opened.head_commit, subject.head_commit);
@@ -81,11 +82,11 @@ async fn a_pull_request_is_opened_once_for_a_branch(forge: &dyn Forge, subject: 
     assert_eq!(find().await.as_ref(), Some(&opened));
 
     // Repeated, as after a crash, and with another body, as for a continuation.
-    assert_eq!(forge.open_pull_request(&repository, new.clone()).await.unwrap(), opened);
+    assert_eq!(open(new.clone()).await, opened);
     let updated = NewPullRequest {
         body: "Another body".into(),
         ..new
     };
-    let updated = forge.open_pull_request(&repository, updated).await.unwrap();
+    let updated = open(updated).await;
     assert_eq!((updated.number, &updated.url), (opened.number, &opened.url));
 }

@@ -1,5 +1,7 @@
 //! A store in a temporary folder, and repositories made with the installed git.
 
+#![allow(dead_code, reason = "each test program uses its own part of this support")]
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -1,7 +1,6 @@
 //! Git's own `http-backend` behind a small server on loopback that wants a token and can misbehave.
 
 use std::path::PathBuf;
-use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
 use backspace_server::jobs::Jobs;
@@ -12,7 +11,6 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use tokio::io::AsyncWriteExt as _;
 
 /// How the server treats requests that carry the token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,65 +129,22 @@ impl Shared {
         }
     }
 
-    /// Runs `git http-backend` as a CGI program.
+    /// Answers with git's own server.
     async fn backend(&self, request: Request<Incoming>, cut: bool) -> Answer {
         let (head, body) = request.into_parts();
         let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
-        let header = |name: &str| head.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
-        let mut command = tokio::process::Command::new("git");
-        command.arg("http-backend").env_clear().envs([
-            ("PATH", "/usr/local/bin:/usr/bin:/bin"),
-            ("GIT_HTTP_EXPORT_ALL", "1"),
-            ("REMOTE_USER", "tester"),
-            ("GIT_CONFIG_NOSYSTEM", "1"),
-            ("GIT_CONFIG_GLOBAL", "/dev/null"),
-        ]);
-        command.env("GIT_PROJECT_ROOT", &self.root);
-        command.env("REQUEST_METHOD", head.method.as_str());
-        command.env("PATH_INFO", head.uri.path());
-        command.env("QUERY_STRING", head.uri.query().unwrap_or_default());
-        command.env("CONTENT_LENGTH", body.len().to_string());
-        for (variable, name) in [
-            ("CONTENT_TYPE", "content-type"),
-            ("HTTP_CONTENT_ENCODING", "content-encoding"),
-            ("GIT_PROTOCOL", "git-protocol"),
-        ] {
-            if let Some(value) = header(name) {
-                command.env(variable, value);
-            }
-        }
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
-        let mut child = command.spawn()?;
-        let mut stdin = child.stdin.take().unwrap();
-        let write = async {
-            let _ = stdin.write_all(&body).await;
-            drop(stdin);
-        };
-        let ((), output) = tokio::join!(write, child.wait_with_output());
-        let output = output?.stdout;
-        let end = output
-            .windows(4)
-            .position(|window| window == b"\r\n\r\n")
-            .unwrap_or(output.len());
-        let mut response = Response::builder();
-        for line in String::from_utf8_lossy(&output[..end]).lines() {
-            match line.split_once(": ") {
-                Some(("Status", status)) => response = response.status(status[..3].parse::<u16>().unwrap()),
-                Some((name, value)) => response = response.header(name, value),
-                None => {}
-            }
-        }
-        let content = Bytes::copy_from_slice(output.get(end + 4..).unwrap_or_default());
+        let answer = crate::git_backend::serve(&self.root, &head, &body).await?;
+        let (answer_head, content) = answer.into_parts();
+        let content = content.collect().await.map_err(std::io::Error::other)?.to_bytes();
         // A large push is announced by an empty request, which is let pass.
         if cut && head.method == "POST" && body.len() > 4 {
             let half = content.slice(..content.len() / 2);
             let frames = [Ok(hyper::body::Frame::data(half)), Err(std::io::Error::other("cut"))];
             let body = http_body_util::StreamBody::new(tokio_stream::iter(frames));
-            return Ok(response.body(body.boxed()).unwrap());
+            return Ok(Response::from_parts(answer_head, body.boxed()));
         }
-        Ok(response
-            .body(Full::new(content).map_err(|never| match never {}).boxed())
-            .unwrap())
+        let body = Full::new(content).map_err(|never| match never {}).boxed();
+        Ok(Response::from_parts(answer_head, body))
     }
 }
 

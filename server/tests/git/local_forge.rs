@@ -83,7 +83,8 @@ async fn numbers_count_up_in_each_repository() {
                 reviewers: Vec::new(),
                 assignees: Vec::new(),
             };
-            urls.push(forge.open_pull_request(&repository, new).await.unwrap().number);
+            let opened = forge.open_pull_request(&repository, new).await.unwrap();
+            urls.push(opened.pull_request.number);
         }
     }
     assert_eq!(urls, [1, 2, 1, 2]);
@@ -120,7 +121,7 @@ async fn a_deleted_task_leaves_no_words_and_its_branch_keeps_its_number() {
     forge.forget(deleted).await.unwrap();
 
     let left = forge.pull_request(&address, 1).unwrap().unwrap();
-    assert_eq!(left.pull_request, first);
+    assert_eq!(left.pull_request, first.pull_request);
     assert_eq!((left.title, left.body, left.labels, left.reviewers), Default::default());
     assert_eq!(
         forge.pull_request(&address, 2).unwrap().unwrap().body,
@@ -131,7 +132,7 @@ async fn a_deleted_task_leaves_no_words_and_its_branch_keeps_its_number() {
         .open_pull_request(&repository, new(TaskId::random(), "x/one"))
         .await
         .unwrap();
-    assert_eq!(again.number, 1);
+    assert_eq!(again.pull_request.number, 1);
 }
 
 #[tokio::test]

@@ -53,7 +53,10 @@ impl Desk {
             reviewers: publication.reviewers.clone(),
             assignees: publication.assignees.clone(),
         };
-        retry_forge(log, || self.forge.open_pull_request(&self.repository, new.clone())).await
+        let opened = retry_forge(log, || self.forge.open_pull_request(&self.repository, new.clone())).await?;
+        let warning = |message| EventPayload::Warning { message };
+        log.events(opened.remarks.into_iter().map(warning).collect()).await?;
+        Ok(opened.pull_request)
     }
 }
 

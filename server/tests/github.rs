@@ -1,0 +1,24 @@
+//! The GitHub forge against a GitHub on loopback: its API with state and GitHub's refusals, its git real.
+
+#![cfg(test)]
+
+#[path = "conformance/forge.rs"]
+mod conformance;
+#[path = "support/fake_github.rs"]
+mod fake_github;
+#[path = "git/fixture.rs"]
+mod fixture;
+#[path = "support/git_backend.rs"]
+mod git_backend;
+#[path = "github/login.rs"]
+mod login;
+#[path = "github/pull_requests.rs"]
+mod pull_requests;
+#[path = "github/repositories.rs"]
+mod repositories;
+#[path = "github/site.rs"]
+mod site;
+#[path = "github/texts.rs"]
+mod texts;
+#[path = "github/waits.rs"]
+mod waits;
