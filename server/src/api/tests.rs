@@ -27,6 +27,7 @@ use crate::task::id::ServerId;
 use crate::task::spec::SpecPolicy;
 
 mod grpc;
+mod grpc_web;
 mod http;
 
 /// What ends a test that would otherwise hang.

@@ -20,12 +20,15 @@ use crate::api::gateway::failure::Failure;
 use crate::api::gateway::json::{body_bytes, call};
 use crate::task::spec::Violation;
 
-/// The request. Fields it does not have are ignored, as the replaced service did.
-#[derive(Debug, Default, Deserialize)]
+/// The request. Fields it does not have are ignored, as the replaced service did. Names are taken in both
+/// spellings, as in every other route.
+#[derive(Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 struct CodeRequest {
+    #[serde(alias = "repoUrl")]
     repo_url: String,
     prompt: String,
+    #[serde(alias = "branchName")]
     branch_name: Option<String>,
     provider: Option<String>,
 }
@@ -121,6 +124,25 @@ fn in_own_words(error: EdgeError) -> EdgeError {
 mod tests {
     use super::*;
     use crate::task::spec::SpecPolicy;
+
+    #[test]
+    fn both_spellings_are_taken_and_what_is_unknown_is_ignored() {
+        let expected = CodeRequest {
+            repo_url: "https://github.com/a/b".into(),
+            prompt: "p".into(),
+            branch_name: Some("fix".into()),
+            provider: None,
+        };
+        for text in [
+            r#"{"repo_url":"https://github.com/a/b","prompt":"p","branch_name":"fix","provider":null,"stream":true}"#,
+            r#"{"repoUrl":"https://github.com/a/b","prompt":"p","branchName":"fix"}"#,
+        ] {
+            assert_eq!(parse(text.as_bytes()).unwrap(), expected, "{text}");
+        }
+        for text in ["[]", "null", "", r#"{"repo_url":"a","repoUrl":"b"}"#, r#"{"prompt":1}"#] {
+            assert!(parse(text.as_bytes()).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn violations_speak_of_the_fields_that_were_sent() {
