@@ -14,7 +14,7 @@ import sys
 
 # The first connection has to carry the client's first call; all later ones may break at once.
 FIRST_AT_LEAST_BYTES = 1_500
-AT_MOST_BYTES = 1_200
+AT_MOST_BYTES = 2_000
 
 
 class Scissors:
