@@ -2,7 +2,7 @@
 #
 # Only the model's answers come from scripts: `scripted/demo` (the default) and `scripted/slow`, which waits to be cancelled.
 # Gives `work` (a folder that goes at the end), `address` (host:port), `repository` (a local one), and:
-#   start_scissors CUTS     a proxy before the server that cuts so many connections; sets `cut_address`
+#   start_scissors          a proxy before the server that cuts the first connections; sets `cut_address`
 #   cut_count               how many it has cut
 #   fail MESSAGE
 
@@ -39,7 +39,7 @@ address=$(cat "$work/ready")
 start_scissors() {
     [ -z "$scissors" ] || kill "$scissors" 2>/dev/null || true
     rm -f "$work/scissors.ready"
-    python3 tests/sdk/scissors.py "$address" "$work/scissors.ready" "$work/scissors.count" "$1" &
+    python3 tests/sdk/scissors.py "$address" "$work/scissors.ready" "$work/scissors.count" &
     scissors=$!
     await_file "$work/scissors.ready" "$scissors"
     cut_address=$(cat "$work/scissors.ready")
