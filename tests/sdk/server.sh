@@ -31,7 +31,7 @@ repository=$work/repositories/greeter.git
 mkdir "$work/scripts"
 cp demo/scripts/demo.toml tests/sdk/scripts/*.toml "$work/scripts/"
 "$BINARIES/backspace-server" --listen 127.0.0.1:0 --ready-file "$work/ready" --data-folder "$work/data" --sandbox local \
-    --allow-local "$work/repositories" --scripts "$work/scripts" --model scripted/demo 2>"$work/server.log" </dev/null &
+    --allow-local "$work/repositories" --scripts "$work/scripts" --model scripted/demo --rate-limit-requests 1000 2>"$work/server.log" </dev/null &
 server=$!
 await_file "$work/ready" "$server"
 address=$(cat "$work/ready")
