@@ -7,7 +7,7 @@ PROFILE_FOLDER = $(if $(filter release,$(PROFILE)),release,debug)
 TARGET_FOLDER ?= $(or $(CARGO_TARGET_DIR),target)
 HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 
-.PHONY: help toolchain build supervisor demo test fuzz bench eval fmt lint doc clean-demo
+.PHONY: help toolchain build supervisor demo test sdk fuzz bench eval fmt lint doc clean-demo
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ demo: ## Run one task from the wire to a pull request, with nothing but this mac
 test: ## Run every test that this machine can run, and list what it can't and why.
 	@$(MAKE) --no-print-directory build
 	@CARGO="$(CARGO)" TARGET_FOLDER="$(TARGET_FOLDER)" sh scripts/test.sh
+
+sdk: ## Generate the SDKs of Python, TypeScript and Go from the contract.
+	@sh sdk/generate.sh
 
 fuzz: ## Run the fuzz targets, FUZZ_SECONDS each; FUZZ_TARGETS names some of them.
 	@CARGO="$(CARGO)" TARGET_FOLDER="$(TARGET_FOLDER)" sh scripts/fuzz.sh "$(or $(FUZZ_SECONDS),60)" $(FUZZ_TARGETS)

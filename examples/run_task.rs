@@ -8,6 +8,8 @@ use backspace_sdk::v1::task::Outcome;
 use backspace_sdk::v1::task_event::Payload;
 use backspace_sdk::{Client, Error, Options, Token, v1};
 
+const MAX_PATCH_BYTES: usize = 10_000_000;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -52,22 +54,33 @@ async fn run(repository: &str, instruction: &str) -> Result<bool, Error> {
     let mut run = client
         .run_task(spec)
         .on_interruption(|lost| eprintln!("{}; connecting again", lost.error));
+    let mut finished = None;
     while let Some(event) = run.next().await {
-        match event?.payload {
-            Some(Payload::StateChanged(change)) => println!("{}", change.state().as_str_name()),
-            Some(Payload::ToolCallFinished(call)) => println!("  {} {:?}", call.tool, call.command),
-            Some(Payload::TaskFinished(finished)) => {
-                let task = finished.task.unwrap_or_default();
-                match &task.outcome {
-                    Some(Outcome::Result(result)) => println!("{:?}: {:?}", result.kind(), result.summary),
-                    Some(Outcome::Failure(failure)) => println!("{}: {:?}", task.name, failure.message),
-                    None => println!("{} was cancelled", task.name),
-                }
-                return Ok(task.state() == v1::task::State::Succeeded);
+        let event = event?;
+        let sequence = event.sequence;
+        match event.payload {
+            Some(Payload::StateChanged(change)) => println!("{sequence} {}", change.state().as_str_name()),
+            Some(Payload::ToolCallFinished(call)) => println!("{sequence} {} {:?}", call.tool, call.command),
+            Some(Payload::TaskFinished(end)) => {
+                println!("{sequence} finished");
+                finished = end.task;
             }
-            // A newer server may send what this program does not know.
+            // A newer server may send what this program does not know. Live-only events have no sequence.
+            _ if sequence > 0 => println!("{sequence} …"),
             _ => {}
         }
     }
-    Ok(false)
+    let Some(task) = finished else { return Ok(false) };
+    let said = match &task.outcome {
+        Some(Outcome::Result(result)) => result.summary.as_str(),
+        Some(Outcome::Failure(failure)) => failure.message.as_str(),
+        None => "",
+    };
+    println!("{} {} {said:?}", task.name, task.state().as_str_name());
+    let mut patch = client.read_artifact(&format!("{}/artifacts/patch", task.name));
+    println!(
+        "{}",
+        String::from_utf8_lossy(&patch.read_to_end(MAX_PATCH_BYTES).await?)
+    );
+    Ok(task.state() == v1::task::State::Succeeded)
 }
