@@ -61,7 +61,7 @@ export class CallView {
       element(
         "span",
         { class: "call-title" },
-        element("span", { class: "call-verb" }, verb),
+        element("span", { class: "call-verb" }, item.running && isCommand ? "Running" : verb),
         " ",
         element("code", {}, shortened(subject(item.input) ?? "", 200)),
       ),

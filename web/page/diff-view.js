@@ -76,7 +76,7 @@ export function diffTable(lines, path) {
   const table = element("table", { class: "diff", "aria-label": `Changes of ${path}` }, rows);
   const scroller = element(
     "div",
-    { class: "diff-scroller", tabindex: "0", role: "region", "aria-label": `Changes of ${path}` },
+    { class: "diff-scroller", tabindex: "0", role: "group", "aria-label": `Changes of ${path}` },
     table,
   );
   const box = element("div", {}, scroller);

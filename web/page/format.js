@@ -54,7 +54,7 @@ export function ago(moment, now = Date.now()) {
 
 /** Says a moment in full. */
 export function moment(text) {
-  return text ? new Date(text).toLocaleString() : "";
+  return text ? new Date(text).toLocaleString([], { dateStyle: "medium", timeStyle: "short" }) : "";
 }
 
 /** Says the time of day. */

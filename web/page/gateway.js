@@ -134,7 +134,9 @@ export class Gateway {
     return (await this.json(`/api/v1/tasks/${encodeURIComponent(id)}:message`, { method: "POST", body })).task;
   }
 
-  async artifact(id, artifact, signal) {
+  /** Reads an artifact by its name, whole (as events have it) or its last part. */
+  async artifact(id, name, signal) {
+    const artifact = name.split("/").pop();
     const path = `/api/v1/tasks/${encodeURIComponent(id)}/artifacts/${encodeURIComponent(artifact)}`;
     return (await this.request(path, { signal })).text();
   }

@@ -146,7 +146,7 @@ function evidence(list) {
     element("h3", {}, "Proof"),
     element(
       "div",
-      { class: "evidence-scroller", tabindex: "0", role: "region", "aria-label": "Proof" },
+      { class: "evidence-scroller", tabindex: "0", role: "group", "aria-label": "Proof" },
       element(
         "table",
         {},

@@ -13,7 +13,7 @@ const PAGE_CHARACTERS = 64 * 1024;
 
 /** Makes a box of output. */
 export function outputBox(text, label = "Output") {
-  return element("pre", { class: "output", tabindex: "0", role: "region", "aria-label": label }, terminalNodes(text));
+  return element("pre", { class: "output", tabindex: "0", role: "group", "aria-label": label }, terminalNodes(text));
 }
 
 /** Makes a button that opens an artifact as a whole. */
@@ -56,7 +56,7 @@ function openWhole({ gateway, taskId }, artifact, title) {
       const body = element("div", { class: "whole" }, element("p", { class: "hint" }, "Loading…"));
       gateway
         .artifact(taskId, artifact, loading.signal)
-        .then((text) => fill(body, pages(text, `${taskId.slice(0, 8)}-${artifact}.txt`)))
+        .then((text) => fill(body, pages(text, `${taskId.slice(0, 8)}-${artifact.split("/").pop()}.txt`)))
         .catch((error) =>
           fill(body, element("p", { class: "form-error", role: "alert" }, `It could not be loaded: ${error.message}`)),
         );
@@ -69,7 +69,7 @@ function openWhole({ gateway, taskId }, artifact, title) {
 function pages(text, fileName) {
   const starts = pageStarts(text);
   let page = 0;
-  const box = element("pre", { class: "output output-whole", tabindex: "0", role: "region", "aria-label": "Output" });
+  const box = element("pre", { class: "output output-whole", tabindex: "0", role: "group", "aria-label": "Output" });
   const place = element("span", { role: "status" });
   const go = (to) => {
     page = Math.min(Math.max(to, 0), starts.length - 1);

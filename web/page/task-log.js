@@ -307,7 +307,7 @@ export class Tail {
 
   push(base64, stream, offset) {
     const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
-    if (offset > this.next[stream]) this.text += "\n[…]\n";
+    if (offset > this.next[stream]) this.text += this.text === "" ? "[…]\n" : "\n[…]\n";
     this.next[stream] = offset + bytes.length;
     this.text += this.decoders[stream].decode(bytes, { stream: true });
     if (this.text.length > 2 * TAIL_CHARACTERS) {

@@ -7,7 +7,7 @@ import { checksTable } from "./check-view.js";
 import { openCommandLines } from "./cli-dialog.js";
 import { button, element, fill, icon } from "./element.js";
 import { watchTask } from "./event-stream.js";
-import { duration, repositoryName } from "./format.js";
+import { duration, plural, repositoryName } from "./format.js";
 import { MessageForm } from "./message-form.js";
 import { outcomeNodes } from "./outcome-view.js";
 import { PhaseBar } from "./phase-bar.js";
@@ -62,6 +62,7 @@ export class TaskView {
     this.node = element(
       "article",
       { class: "task" },
+      element("a", { class: "back-link", href: "/", "data-link": true }, icon("back"), "All tasks"),
       element(
         "header",
         { class: "task-head" },
@@ -222,7 +223,7 @@ export class TaskView {
       element("span", {}, visible(repositoryName(task.spec?.repository?.url))),
       element("span", {}, visible(task.spec?.model || "")),
       element("span", { class: "tabular" }, span),
-      usage && element("span", {}, `${usage.turns ?? 0} turns`),
+      usage && element("span", {}, plural(usage.turns ?? 0, "turn")),
     );
   }
 
@@ -230,12 +231,7 @@ export class TaskView {
     const { task, cancelAsked } = this.log;
     if (!task) return;
     const current = { ...task, state: this.log.state };
-    const nodes = [
-      button([icon("terminal"), "CLI"], () => openCommandLines(current), {
-        class: "button-small",
-        "aria-label": "Command lines",
-      }),
-    ];
+    const nodes = [button([icon("terminal"), "CLI"], () => openCommandLines(current), { class: "button-small" })];
     if (this.log.isOver()) {
       nodes.push(button([icon("retry"), "Run again"], () => this.app.compose(task.spec), { class: "button-small" }));
     } else {

@@ -31,7 +31,7 @@ export function prose(text) {
 export function shortened(text, most) {
   const flat = prose(text).replace(/\s+/g, " ").trim();
   if (flat.length <= most) return flat;
-  return `${Array.from(flat.slice(0, most)).slice(0, -1).join("")}…`;
+  return `${Array.from(flat.slice(0, most)).slice(0, -1).join("").trimEnd()}…`;
 }
 
 /** Returns an address that a link may have: http or https, else null. */

@@ -20,6 +20,7 @@ export class Timeline {
     this.end = 0;
     this.views = new Map();
     this.isFollowing = true;
+    this.lastScroll = 0;
     this.list = element("ol", { class: "timeline", "aria-label": "What happened" });
     this.earlier = button("", () => this.showEarlier(), { class: "button-small timeline-edge" });
     this.later = button("", () => this.showLater(), { class: "button-small timeline-edge" });
@@ -109,20 +110,24 @@ export class Timeline {
   }
 
   noticeScroll() {
-    const root = document.documentElement;
-    const isAtEnd = root.scrollHeight - window.innerHeight - window.scrollY < NEAR_END;
     if (this.node.hidden || !this.node.isConnected) return;
-    const moved = window.scrollY - (this.lastScroll ?? 0);
+    const isAtEnd = this.distanceToEnd() < NEAR_END;
+    const moved = window.scrollY - this.lastScroll;
     this.lastScroll = window.scrollY;
     if (isAtEnd && this.end === this.log.items.length) this.isFollowing = true;
     else if (moved < 0) this.isFollowing = false;
     this.jump.hidden = this.isFollowing || this.log.isOver();
   }
 
+  /** The end is that of the column and not of the page: on a phone more stands below it. */
+  distanceToEnd() {
+    return (this.node.parentElement?.getBoundingClientRect().bottom ?? 0) - window.innerHeight;
+  }
+
   scrollToEnd() {
     if (this.log.isOver() || this.context.isActivityShown?.() === false) return;
-    const root = document.documentElement;
-    window.scrollTo({ top: root.scrollHeight, behavior: "instant" });
+    const distance = this.distanceToEnd();
+    if (distance > 0) window.scrollBy({ top: distance, behavior: "instant" });
     this.lastScroll = window.scrollY;
   }
 }
