@@ -8,7 +8,7 @@ ARG BASE_IMAGE=debian:bookworm-slim
 
 FROM ${RUST_IMAGE} AS build
 WORKDIR /source
-# Dependencies first, against empty sources: this layer stays as long as the manifests do.
+# Dependencies first, against empty sources and without tests: this layer stays as long as the manifests do.
 COPY Cargo.toml Cargo.lock build.rs ./
 COPY proto proto
 COPY server/Cargo.toml server/
@@ -19,6 +19,7 @@ RUN for crate in . server client-cli sandbox-supervisor eval; do \
         mkdir -p "$crate/src" && echo >"$crate/src/lib.rs" && echo 'fn main() {}' >"$crate/src/main.rs"; \
     done \
     && rm src/main.rs client-cli/src/lib.rs eval/src/lib.rs \
+    && sed -i '/^\[\[test\]\]/,/^$/d; /^\[\[bench\]\]/,/^$/d' */Cargo.toml \
     && cargo build --locked --release -p backspace-server -p backspace-cli
 COPY . .
 # Newer than what the empty sources made.
