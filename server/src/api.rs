@@ -39,6 +39,7 @@ mod edge;
 mod event_stream;
 mod gateway;
 pub mod origin;
+mod page;
 pub mod rate_limit;
 mod status;
 

@@ -18,13 +18,14 @@ use tracing::Instrument as _;
 use crate::api::agent_service::AgentService;
 use crate::api::edge::{EdgeError, Gate, call_span, named};
 use crate::api::gateway::failure::Failure;
+use crate::api::page;
 use crate::api::rate_limit::CallClass;
 use crate::task::spec::Violation;
 
 mod code;
 mod code_object;
 mod events;
-mod failure;
+pub(crate) mod failure;
 mod health;
 mod json;
 mod tasks;
@@ -69,6 +70,7 @@ pub(crate) fn routes(service: AgentService, gate: Gate, drain: CancellationToken
     Router::new()
         .merge(guarded)
         .route("/health", get(health::health))
+        .merge(page::routes())
         .fallback(|| async { Failure::from(EdgeError::NoRoute) })
         .method_not_allowed_fallback(|| async { Failure::from(EdgeError::MethodNotAllowed) })
         .layer(map_response(secured))

@@ -239,6 +239,24 @@ mod tests {
     }
 
     #[test]
+    fn the_example_file_has_every_setting_once_with_its_default() {
+        let written = include_str!("../../../.env.example");
+        let lines = written
+            .lines()
+            .filter(|line| line.starts_with('#') && !line.starts_with("# "));
+        let mut lines: Vec<_> = lines.map(ToOwned::to_owned).collect();
+        let mut wanted: Vec<_> = SETTINGS
+            .iter()
+            .map(|setting| format!("#{}={}", setting.variable, setting.default))
+            .collect();
+        lines.sort_unstable();
+        wanted.sort_unstable();
+        assert_eq!(lines, wanted, "the lines of .env.example and the table");
+        // Read as it is, it sets nothing.
+        assert!(written.lines().all(|line| line.is_empty() || line.starts_with('#')));
+    }
+
+    #[test]
     fn no_secret_can_be_given_on_the_command_line() {
         assert!(
             SETTINGS
