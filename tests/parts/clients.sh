@@ -1,8 +1,8 @@
 #!/bin/sh
-# Part: Clients of others: grpc-health-probe, buf curl, ghz under load, and Java from the contract alone
+# Part: Clients of others: grpc-health-probe, curl, grpcurl, buf curl, ghz under load, and Java from the contract alone
 set -eu
 if [ "${1:-}" = --needs ]; then
-    for tool in grpc-health-probe:github.com/grpc-ecosystem/grpc-health-probe buf:github.com/bufbuild/buf/cmd/buf ghz:github.com/bojand/ghz/cmd/ghz; do
+    for tool in grpcurl:github.com/fullstorydev/grpcurl/cmd/grpcurl grpc-health-probe:github.com/grpc-ecosystem/grpc-health-probe buf:github.com/bufbuild/buf/cmd/buf ghz:github.com/bojand/ghz/cmd/ghz; do
         command -v "${tool%%:*}" >/dev/null 2>&1 || { echo "${tool%%:*} is not installed: go install ${tool#*:}@latest"; exit 77; }
     done
     for tool in javac:default-jdk-headless mvn:maven grpc_java_plugin:protobuf-compiler-grpc-java-plugin python3:python3; do
@@ -14,6 +14,7 @@ part=clients
 # shellcheck source=tests/sdk/server.sh
 . tests/sdk/server.sh
 service=backspace.v1.AgentService
+here=$PWD
 spec="{\"spec\":{\"instruction\":\"Make the greeting polite\",\"repository\":{\"url\":\"$repository\"}}}"
 
 echo "-- grpc-health-probe"
@@ -29,14 +30,31 @@ buf_curl --protocol grpc "http://$address/$service/GetServerInfo" >"$work/said" 
 grep '"version"' "$work/said" >/dev/null || fail "GetServerInfo has no version"
 buf curl --protocol grpcweb --schema proto "http://$address/$service/GetServerInfo" >"$work/web" || fail "buf curl can't speak gRPC-Web"
 cmp "$work/said" "$work/web" || fail "gRPC and gRPC-Web answer differently"
-buf_curl --protocol grpc --schema proto --data "$spec" "http://$address/$service/RunTask" >"$work/run" || fail "buf curl can't run a task"
-grep STATE_SUCCEEDED "$work/run" >/dev/null || fail "the task did not succeed"
-task=$(sed -n 's/.*"task": *"\(tasks\/[0-9a-f]*\)".*/\1/p' "$work/run" | head -n 1)
 # An error with its details, decoded.
 if buf_curl --protocol grpc --data '{"spec":{}}' "http://$address/$service/CreateTask" >"$work/said" 2>"$work/error"; then fail "an empty spec was accepted"; fi
 for expected in invalid_argument google.rpc.BadRequest google.rpc.ErrorInfo spec.instruction; do
     grep -e "$expected" "$work/error" >/dev/null || { cat "$work/error" >&2; fail "the error of buf curl lacks $expected"; }
 done
+
+echo "-- the examples of docs/api.md in sh"
+# In a folder of their own: they write beside themselves.
+example() { # NAME
+    (cd "$work" && BACKSPACE_SERVER=http://$address sh "$here/examples/shell/$1.sh" "$repository" "Make the greeting polite") \
+        >"$work/said" 2>"$work/progress" || { cat "$work/said" "$work/progress" >&2; fail "the example $1 failed"; }
+    grep STATE_SUCCEEDED "$work/said" >/dev/null || { cat "$work/said" "$work/progress" >&2; fail "the task of $1 did not succeed"; }
+    sed -n 's/.*"sequence": *"\([0-9]*\)".*/\1/p' "$work/said" >"$work/sequences"
+}
+numbers_are_whole() { # NAME
+    awk '$1 != ++expected { exit 1 } END { if (expected < 30) exit 1 }' "$work/sequences" || { cat "$work/said" >&2; fail "the events of $1 are not 1, 2, 3…"; }
+}
+example buf_curl
+numbers_are_whole buf_curl
+task=$(sed -n 's/.*"task": *"\(tasks\/[0-9a-f]*\)".*/\1/p' "$work/said" | head -n 1)
+example curl
+numbers_are_whole curl
+grep '^+echo "Good day' "$work/said" >/dev/null || fail "the example curl did not read the patch"
+example grpcurl
+[ "$(tail -n 1 "$work/sequences")" -ge 41 ] && [ "$(grep -c '^41$' "$work/sequences")" = 2 ] || fail "the example grpcurl did not watch again from 40"
 
 echo "-- Java, from the contract alone"
 cache=${BACKSPACE_CI_CACHE:-$HOME/.cache/backspace-ci}/maven

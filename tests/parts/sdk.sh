@@ -18,11 +18,11 @@ kept() { echo "$cache/$1-$(cat "$2" | cksum | cut -d ' ' -f 1)"; }
 
 echo "-- what is generated is current"
 sh sdk/generate.sh "$work/generated"
-for folder in sdk/python/backspace/v1 sdk/typescript/src/generated sdk/go/backspace/v1; do
+for folder in sdk/python/backspace/v1 sdk/typescript/src/generated sdk/go/backspace/v1 docs/api.md; do
     # Only Python's has a file written by hand in it.
     diff -r -x __init__.py -x __pycache__ "$work/generated/$folder" "$folder" >"$work/difference" || {
         head -n 40 "$work/difference" >&2
-        fail "$folder is not what the contract says now; run: make sdk"
+        fail "$folder is not what the contract, or the examples, say now; run: make sdk"
     }
 done
 
