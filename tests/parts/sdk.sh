@@ -125,3 +125,7 @@ echo "-- Rust"
 "${CARGO:-cargo}" build --locked --quiet -p backspace-sdk --examples
 run_through_cuts Rust "$BINARIES/examples/run_task"
 manage Rust "$BINARIES/examples/manage_tasks"
+# As a user has it from a registry: what is packed compiles alone.
+"${CARGO:-cargo}" package --locked --allow-dirty --quiet -p backspace-sdk || fail "the crate of Rust can't be packed"
+"${CARGO:-cargo}" package --locked --allow-dirty --list -p backspace-sdk >"$work/crate"
+if grep -vE '^(\.cargo_vcs_info\.json|Cargo\.(lock|toml|toml\.orig)|LICENSE|README\.md|build\.rs|(src|proto)/.*)$' "$work/crate"; then fail "the crate of Rust has too much in it"; fi
