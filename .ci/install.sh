@@ -23,6 +23,9 @@ python3 -c 'import ensurepip, venv' 2>/dev/null || packages="$packages python3-v
 python3 -m pip --version >/dev/null 2>&1 || packages="$packages python3-pip"
 need npm npm
 need unzip unzip
+need javac default-jdk-headless
+need mvn maven
+need grpc_java_plugin protobuf-compiler-grpc-java-plugin
 need chromium chromium
 [ -e /usr/lib/git-core/git-http-backend ] || packages="$packages git"
 if [ -n "$packages" ]; then
@@ -33,4 +36,6 @@ fi
 go_tool() { command -v "$1" >/dev/null 2>&1 || go install "$2"; }
 go_tool buf github.com/bufbuild/buf/cmd/buf@v1.75.0
 go_tool grpcurl github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4
+go_tool grpc-health-probe github.com/grpc-ecosystem/grpc-health-probe@v0.4.61
+go_tool ghz github.com/bojand/ghz/cmd/ghz@v0.93.0
 sh tests/real_projects/fetch.sh "${BACKSPACE_CI_CACHE:-$HOME/.cache/backspace-ci}/packages"

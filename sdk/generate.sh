@@ -13,3 +13,7 @@ python3 -m grpc_tools.protoc --proto_path=sdk/typescript/proto --es_out="$out/sd
     --es_opt=target=ts,import_extension=js google/rpc/error_details.proto
 # Types of clients for files without a service.
 rm -f "$out"/sdk/python/backspace/v1/task_pb2_grpc.pyi "$out"/sdk/python/backspace/v1/event_pb2_grpc.pyi
+# The examples in the documentation.
+mkdir -p "$out/docs"
+awk -f sdk/embed.awk docs/api.md >"$out/docs/api.md.new"
+mv "$out/docs/api.md.new" "$out/docs/api.md"

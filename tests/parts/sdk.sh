@@ -18,11 +18,11 @@ kept() { echo "$cache/$1-$(cat "$2" | cksum | cut -d ' ' -f 1)"; }
 
 echo "-- what is generated is current"
 sh sdk/generate.sh "$work/generated"
-for folder in sdk/python/backspace/v1 sdk/typescript/src/generated sdk/go/backspace/v1; do
+for folder in sdk/python/backspace/v1 sdk/typescript/src/generated sdk/go/backspace/v1 docs/api.md; do
     # Only Python's has a file written by hand in it.
     diff -r -x __init__.py -x __pycache__ "$work/generated/$folder" "$folder" >"$work/difference" || {
         head -n 40 "$work/difference" >&2
-        fail "$folder is not what the contract says now; run: make sdk"
+        fail "$folder is not what the contract, or the examples, say now; run: make sdk"
     }
 done
 
@@ -125,3 +125,7 @@ echo "-- Rust"
 "${CARGO:-cargo}" build --locked --quiet -p backspace-sdk --examples
 run_through_cuts Rust "$BINARIES/examples/run_task"
 manage Rust "$BINARIES/examples/manage_tasks"
+# As a user has it from a registry: what is packed compiles alone.
+"${CARGO:-cargo}" package --locked --allow-dirty --quiet -p backspace-sdk || fail "the crate of Rust can't be packed"
+"${CARGO:-cargo}" package --locked --allow-dirty --list -p backspace-sdk >"$work/crate"
+if grep -vE '^(\.cargo_vcs_info\.json|Cargo\.(lock|toml|toml\.orig)|LICENSE|README\.md|build\.rs|(src|proto)/.*)$' "$work/crate"; then fail "the crate of Rust has too much in it"; fi
