@@ -6,6 +6,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -18,19 +19,21 @@ use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use crate::api::accept::ConnectionLimits;
+use crate::api::accept::{Accepting, ConnectionLimits};
 use crate::api::agent_service::AgentService;
-use crate::api::auth::{AuthConfig, Authenticator};
+use crate::api::auth::AuthConfig;
 use crate::api::dispatch::Dispatch;
 use crate::api::edge::{Gate, grpc_edge};
-use crate::api::origin::{OriginConfig, OriginPolicy, Trust};
+use crate::api::origin::{OriginConfig, OriginPolicy};
 use crate::api::rate_limit::{RateLimitConfig, RateLimiter};
+use crate::api::tls::TlsConfig;
 use crate::jobs::Jobs;
 use crate::orchestrator::Orchestrator;
 
 pub mod accept;
 mod agent_service;
 mod artifact_stream;
+pub mod audit;
 pub mod auth;
 mod convert;
 mod cors;
@@ -41,7 +44,9 @@ mod gateway;
 pub mod origin;
 mod page;
 pub mod rate_limit;
+mod reloaded;
 mod status;
+pub mod tls;
 
 /// How long connections may take to end once the server drains.
 const DRAIN_GRACE: Duration = Duration::from_secs(5);
@@ -52,6 +57,8 @@ const DRAIN_GRACE: Duration = Duration::from_secs(5);
 pub struct ApiConfig {
     /// Address to listen on; 127.0.0.1:8000.
     pub listen: SocketAddr,
+    /// TLS; none by default.
+    pub tls: Option<TlsConfig>,
     /// Who may call.
     pub auth: AuthConfig,
     /// How often.
@@ -66,6 +73,7 @@ impl Default for ApiConfig {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
+            tls: None,
             auth: AuthConfig::default(),
             rate_limit: RateLimitConfig::default(),
             origin: OriginConfig::default(),
@@ -75,12 +83,18 @@ impl Default for ApiConfig {
 }
 
 impl ApiConfig {
-    /// Returns everything that is wrong with the settings, the token file included; for start, before a
-    /// port is bound.
+    /// Returns everything that is wrong with the settings, and with the files that they name; for start,
+    /// before a port is bound.
     pub fn validate(&self) -> Vec<String> {
         let mut faults = self.connections.validate();
         faults.extend(self.origin.validate());
         faults.extend(self.auth.build(self.listen).err().unwrap_or_default());
+        if let Some(tls) = &self.tls {
+            faults.extend(tls.open().err().unwrap_or_default());
+            if tls.clients.authorities().is_some() && self.auth.token_file.is_none() {
+                faults.push("client certificates need a file of principals that says whose names they have".to_owned());
+            }
+        }
         faults
     }
 }
@@ -112,6 +126,7 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     let ApiConfig {
         listen: _,
+        tls,
         auth,
         rate_limit,
         origin,
@@ -119,12 +134,13 @@ pub async fn serve(
     } = config;
     let address = listener.local_addr().map_err(ServeError::Listener)?;
     let authenticator = auth.build(address).map_err(ServeError::Config)?;
-    let trust = match &authenticator {
-        Authenticator::Tokens(_) => Trust::Token,
-        Authenticator::Loopback | Authenticator::Anyone => Trust::Reachability,
-    };
+    let tls = tls
+        .map(|tls| tls.open())
+        .transpose()
+        .map_err(ServeError::Config)?
+        .map(Arc::new);
     let limiter = RateLimiter::new(rate_limit, authenticator.own_rates());
-    let gate = Gate::new(authenticator, limiter, OriginPolicy::new(origin, trust));
+    let gate = Gate::new(authenticator, limiter, OriginPolicy::new(origin));
 
     let reporter = HealthReporter::new();
     reporter.set_serving::<AgentServiceServer<AgentService>>().await;
@@ -138,9 +154,18 @@ pub async fn serve(
         reporter.set_service_status("", ServingStatus::NotServing).await;
         reporter.set_not_serving::<AgentServiceServer<AgentService>>().await;
     });
-    tracing::info!(%address, "listening");
+    if tls.is_none() && !address.ip().is_loopback() {
+        tracing::warn!(%address, "tokens and code can be read on the way to this server: set BACKSPACE_TLS_CERTIFICATE, or put TLS before it");
+    }
+    tracing::info!(%address, tls = tls.is_some(), "listening");
     let dispatch = Dispatch::new(grpc, http, origins);
-    accept::accept(listener, dispatch, connections, &jobs, drain, DRAIN_GRACE).await;
+    let accepting = Accepting {
+        listener,
+        tls,
+        limits: connections,
+        grace: DRAIN_GRACE,
+    };
+    accept::accept(accepting, dispatch, &jobs, drain).await;
     Ok(())
 }
 

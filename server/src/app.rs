@@ -15,9 +15,7 @@ use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::auth::AuthConfig;
-use crate::api::rate_limit::RateLimitConfig;
-use crate::api::{ApiConfig, serve};
+use crate::api::serve;
 use crate::config::{Config, ProviderSettings};
 use crate::forge::Forge;
 use crate::forge::git::{GitConfig, GitStore};
@@ -84,7 +82,7 @@ impl App {
         let jobs = Jobs::new();
         let found = find(&config, &jobs).await;
         let mut faults = found.as_ref().err().cloned().unwrap_or_default();
-        faults.extend(api_config(&config).validate());
+        faults.extend(config.api.validate());
         let diff_policy = Policy::new(config.diff.clone(), Arc::clone(&redactor));
         if let Err(error) = &diff_policy {
             faults.push(format!("BACKSPACE_PROTECTED_PATHS or BACKSPACE_EXEMPT_PATHS: {error}"));
@@ -133,7 +131,7 @@ impl App {
 
     /// Serves until `stop`, then brings everything to a durable point.
     pub async fn run(self, stop: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
-        let listen = self.config.listen;
+        let listen = self.config.api.listen;
         let listener = TcpListener::bind(listen)
             .await
             .with_context(|| format!("{listen} can't be listened on"))?;
@@ -143,7 +141,7 @@ impl App {
         let edge = serve(
             listener,
             self.orchestrator.clone(),
-            api_config(&self.config),
+            self.config.api.clone(),
             self.jobs.clone(),
             drained.clone(),
         );
@@ -282,21 +280,6 @@ fn orchestrator_config(config: &Config) -> OrchestratorConfig {
         sandbox_limits: config.sandbox_limits,
         public_url: config.public_url.clone(),
         ..OrchestratorConfig::default()
-    }
-}
-
-fn api_config(config: &Config) -> ApiConfig {
-    ApiConfig {
-        listen: config.listen,
-        auth: AuthConfig {
-            token_file: config.tokens_file.clone(),
-            insecure_no_auth: config.insecure_no_auth,
-        },
-        rate_limit: RateLimitConfig {
-            starts_per_minute: config.rate_limit_requests,
-            ..RateLimitConfig::default()
-        },
-        ..ApiConfig::default()
     }
 }
 

@@ -3,11 +3,11 @@
 //! A fault is found here, before a port is bound. What is merely missing (a key, a token) is no fault;
 //! the composition root reports it as degraded.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::api::ApiConfig;
 use crate::forge::policy::{GuessedSecrets, PolicyConfig};
 use crate::sandbox::SandboxLimits;
 use crate::sandbox::egress::address::AddressRange;
@@ -17,6 +17,7 @@ use crate::task::host::rules::HostRules;
 use crate::task::spec::PublicationMode;
 
 mod docker;
+mod edge;
 mod forges;
 mod network;
 pub mod settings;
@@ -29,18 +30,14 @@ use settings::Values;
 /// Everything the composition root needs.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Address to serve.
-    pub listen: SocketAddr,
+    /// The edge: address, TLS, who may call.
+    pub api: ApiConfig,
     /// Where everything is kept.
     pub data_folder: PathBuf,
     /// Written once the server answers.
     pub ready_file: Option<PathBuf>,
     /// Whether to stop when standard input ends.
     pub exit_with_parent: bool,
-    /// Principals.
-    pub tokens_file: Option<PathBuf>,
-    /// Whether any address is served without authentication.
-    pub insecure_no_auth: bool,
     /// For links in pull requests.
     pub public_url: Option<String>,
     /// Folders whose repositories may be used by path.
@@ -79,8 +76,6 @@ pub struct Config {
     pub publication: PublicationMode,
     /// Tasks running at once.
     pub max_running: usize,
-    /// Calls a minute that start work, for each principal.
-    pub rate_limit_requests: u32,
     /// Default limit of one command.
     pub command_timeout: Duration,
     /// Longest limit of one verification.
@@ -161,24 +156,13 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn config(&mut self, home: Option<PathBuf>) -> Option<Config> {
         let debug = self.values.switch("DEBUG");
-        let listen = self.parse::<SocketAddr>("BACKSPACE_LISTEN", "an address and port such as 127.0.0.1:8000");
+        let api = self.api();
         let data_folder = self
             .path("BACKSPACE_DATA_FOLDER")
             .or_else(|| home.map(|home| home.join("backspace-server")));
         if data_folder.is_none() {
             self.faults
                 .push("BACKSPACE_DATA_FOLDER must be set: there is no home folder to put the data in".into());
-        }
-        let insecure_no_auth = self.values.switch("BACKSPACE_INSECURE_NO_AUTH");
-        let tokens_file = self.path("BACKSPACE_TOKENS_FILE");
-        if let Some(listen) = listen
-            && !listen.ip().is_loopback()
-            && tokens_file.is_none()
-            && !insecure_no_auth
-        {
-            self.faults.push(format!(
-                "BACKSPACE_LISTEN={listen} is not a loopback address: set BACKSPACE_TOKENS_FILE (see docs/security.md), or BACKSPACE_INSECURE_NO_AUTH=1 if the network around it may do everything"
-            ));
         }
         let sandbox = self.choice(
             "BACKSPACE_SANDBOX",
@@ -211,7 +195,6 @@ impl Reader<'_> {
         let github = self.github();
         let public_url = self.public_url();
         let max_running = self.number("MAX_CONCURRENT_JOBS", 1..=1000);
-        let rate_limit_requests = self.number("RATE_LIMIT_REQUESTS", 1..=1_000_000);
         let command_timeout = self.number("SANDBOX_TIMEOUT", 1..=3600);
         let verification_timeout = self.number("BACKSPACE_VERIFICATION_TIMEOUT", 1..=7200);
         let retention_days = self.number("BACKSPACE_RETENTION_DAYS", 1..=3650);
@@ -224,12 +207,10 @@ impl Reader<'_> {
         ];
         let text = |variable: &str| self.values.text(variable).map(str::to_owned);
         Some(Config {
-            listen: listen?,
+            api: api?,
             data_folder: data_folder?,
             ready_file: self.path("BACKSPACE_READY_FILE"),
             exit_with_parent: self.values.switch("BACKSPACE_EXIT_WITH_PARENT"),
-            tokens_file,
-            insecure_no_auth,
             public_url,
             local_roots,
             sandbox: sandbox?,
@@ -249,7 +230,6 @@ impl Reader<'_> {
             github,
             publication: publication?,
             max_running: max_running? as usize,
-            rate_limit_requests: rate_limit_requests? as u32,
             command_timeout: Duration::from_secs(command_timeout?),
             verification_timeout: Duration::from_secs(verification_timeout?),
             limits: limits?,

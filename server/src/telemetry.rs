@@ -26,8 +26,9 @@ pub fn install(config: &LogConfig, redactor: Arc<Redactor>) -> Result<(), Invali
     };
     let plain_level = ["error", "warn", "info", "debug", "trace", "off"].contains(&config.level.as_str());
     let directives = if plain_level {
-        // Libraries at debug level drown our own lines.
-        format!("warn,backspace_server={0}", config.level)
+        // Libraries at debug level drown our own lines; the audit has its lines at any level but off.
+        let audit = if config.level == "off" { "off" } else { "info" };
+        format!("warn,backspace_server={0},audit={audit}", config.level)
     } else {
         config.level.clone()
     };

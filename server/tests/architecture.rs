@@ -26,7 +26,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["task", "secret", "jobs", "agent", "model", "sandbox", "forge", "store"],
     ),
     ("api", &["task", "secret", "jobs", "orchestrator", "store"]),
-    ("config", &["task", "secret", "sandbox", "forge"]),
+    ("config", &["task", "secret", "sandbox", "forge", "api"]),
     ("telemetry", &["config", "secret"]),
     ("doctor", &["app", "config", "jobs"]),
     ("tokens", &["api"]),

@@ -6,6 +6,7 @@
 //! closed, never queued; clients resume streams on a new connection.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -19,6 +20,7 @@ use tower::Service;
 
 use crate::api::accept::admission::Admission;
 use crate::api::accept::connection::Connection;
+use crate::api::tls::TlsSource;
 use crate::jobs::Jobs;
 
 pub(crate) mod admission;
@@ -46,7 +48,7 @@ pub struct ConnectionLimits {
     pub max_message_bytes: usize,
     /// Bytes that may wait to be sent on one HTTP/2 stream; 64 KiB.
     pub send_buffer_bytes: usize,
-    /// From the connection to the first 24 bytes, and for a TLS handshake; 5 s.
+    /// For a TLS handshake, and from then to the first 24 bytes; 5 s each.
     #[serde(rename = "handshake_seconds", deserialize_with = "seconds")]
     pub handshake: Duration,
     /// For the head of an HTTP/1.1 request, and between two of them; 10 s.
@@ -123,20 +125,32 @@ fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Er
     Duration::try_from_secs_f64(seconds).map_err(serde::de::Error::custom)
 }
 
-/// Serves connections until `drain`; returns when all of them have ended, at most `grace` later.
+/// What the loop works with.
+pub(crate) struct Accepting {
+    /// Where connections come from.
+    pub(crate) listener: TcpListener,
+    /// TLS, where it is spoken.
+    pub(crate) tls: Option<Arc<TlsSource>>,
+    /// Limits of connections.
+    pub(crate) limits: ConnectionLimits,
+    /// How long connections may take to end once the server drains.
+    pub(crate) grace: Duration,
+}
+
+/// Serves connections until `drain`; returns when all of them have ended, at most the grace later.
 ///
-/// A connection that is left after `grace` is dropped; its clients see a reset and resume elsewhere.
-pub(crate) async fn accept<S>(
-    listener: TcpListener,
-    service: S,
-    limits: ConnectionLimits,
-    jobs: &Jobs,
-    drain: CancellationToken,
-    grace: Duration,
-) where
+/// A connection that is left after that is dropped; its clients see a reset and resume elsewhere.
+pub(crate) async fn accept<S>(accepting: Accepting, service: S, jobs: &Jobs, drain: CancellationToken)
+where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
+    let Accepting {
+        listener,
+        tls,
+        limits,
+        grace,
+    } = accepting;
     let admission = Admission::new(limits.max_connections, limits.max_connections_per_address);
     let connections = TaskTracker::new();
     let kill = CancellationToken::new();
@@ -159,13 +173,13 @@ pub(crate) async fn accept<S>(
             continue;
         };
         let connection = Connection::new(peer, limits, drain.child_token());
-        let (service, kill, stream_jobs) = (service.clone(), kill.clone(), jobs.clone());
+        let (service, kill, stream_jobs, tls) = (service.clone(), kill.clone(), jobs.clone(), tls.clone());
         jobs.spawn(
             "connection",
             connections.track_future(async move {
                 let _ticket = ticket;
                 tokio::select! {
-                    () = connection.serve(stream, service, stream_jobs) => {}
+                    () = connection.open(stream, tls, service, stream_jobs) => {}
                     () = kill.cancelled() => {}
                 }
             }),

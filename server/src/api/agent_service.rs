@@ -1,7 +1,7 @@
 //! The contract's service: each method reads its request, asks the orchestrator, converts the answer.
 //!
-//! No decision is made here. Callers were admitted by the edge before; the HTTP gateway calls these same
-//! methods, so that there is one way to the domain.
+//! No decision is made here; what changes something has a line in the audit. Callers were admitted by the
+//! edge before; the HTTP gateway calls these same methods, so that there is one way to the domain.
 
 use std::pin::Pin;
 
@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::api::artifact_stream::{self, ArtifactStream};
+use crate::api::audit::Audit;
 use crate::api::convert::request::{self, List, Submit, WatchFrom};
 use crate::api::convert::{cut, page, server_info, task};
 use crate::api::edge::{ConnectionInfo, EdgeError};
@@ -48,9 +49,78 @@ impl AgentService {
 
     async fn submit(&self, caller: &Caller, submit: Submit) -> Result<TaskRecord, Status> {
         let Submit { spec, request_id } = submit;
-        let record = self.orchestrator.submit(caller, spec, request_id).await?;
-        tracing::info!(task.id = %record.id, "a task was accepted");
-        Ok(record)
+        Ok(self.orchestrator.submit(caller, spec, request_id).await?)
+    }
+
+    /// Accepts a Task and opens its stream; returns the Task's name with it.
+    async fn begin(
+        &self,
+        request: Request<v1::RunTaskRequest>,
+    ) -> Result<(String, Responses<v1::RunTaskResponse>), Status> {
+        let (caller, closing) = (caller(&request)?, closing(&request));
+        let submit = request::run_task(request.into_inner(), self.orchestrator.spec_policy())?;
+        let record = self.submit(&caller, submit).await?;
+        let from = WatchFrom {
+            task: record.id,
+            after: Sequence::ZERO,
+            watch: Watch::All,
+        };
+        let events = event_stream::open(self.orchestrator.clone(), caller, from, closing).await?;
+        let task = record.id.resource_name();
+        let mut name = task.clone();
+        let responses = events.map(move |event| {
+            event.map(|event| v1::RunTaskResponse {
+                task: std::mem::take(&mut name),
+                event: Some(event),
+            })
+        });
+        Ok((task, Box::pin(responses)))
+    }
+
+    async fn create(
+        &self,
+        request: Request<v1::CreateTaskRequest>,
+    ) -> Result<Response<v1::CreateTaskResponse>, Status> {
+        let caller = caller(&request)?;
+        let submit = request::create_task(request.into_inner(), self.orchestrator.spec_policy())?;
+        let record = self.submit(&caller, submit).await?;
+        Ok(Response::new(v1::CreateTaskResponse {
+            task: Some(task::task(&record)),
+        }))
+    }
+
+    async fn cancel(
+        &self,
+        request: Request<v1::CancelTaskRequest>,
+    ) -> Result<Response<v1::CancelTaskResponse>, Status> {
+        let caller = caller(&request)?;
+        let (id, reason) = request::cancel_task(request.into_inner())?;
+        let record = self.orchestrator.cancel(&caller, id, reason).await?;
+        Ok(Response::new(v1::CancelTaskResponse {
+            task: Some(task::task(&record)),
+        }))
+    }
+
+    async fn send(
+        &self,
+        request: Request<v1::SendMessageRequest>,
+    ) -> Result<Response<v1::SendMessageResponse>, Status> {
+        let caller = caller(&request)?;
+        let (id, message) = request::send_message(request.into_inner())?;
+        let record = self.orchestrator.message(&caller, id, message).await?;
+        Ok(Response::new(v1::SendMessageResponse {
+            task: Some(task::task(&record)),
+        }))
+    }
+
+    async fn delete(
+        &self,
+        request: Request<v1::DeleteTaskRequest>,
+    ) -> Result<Response<v1::DeleteTaskResponse>, Status> {
+        let caller = caller(&request)?;
+        let id = request::delete_task(request.into_inner())?;
+        self.orchestrator.delete(&caller, id).await?;
+        Ok(Response::new(v1::DeleteTaskResponse {}))
     }
 }
 
@@ -64,35 +134,19 @@ impl v1::agent_service_server::AgentService for AgentService {
     type WatchTaskStream = Responses<v1::WatchTaskResponse>;
 
     async fn run_task(&self, request: Request<v1::RunTaskRequest>) -> Result<Response<Self::RunTaskStream>, Status> {
-        let (caller, closing) = (caller(&request)?, closing(&request));
-        let submit = request::run_task(request.into_inner(), self.orchestrator.spec_policy())?;
-        let record = self.submit(&caller, submit).await?;
-        let from = WatchFrom {
-            task: record.id,
-            after: Sequence::ZERO,
-            watch: Watch::All,
-        };
-        let events = event_stream::open(self.orchestrator.clone(), caller, from, closing).await?;
-        let mut name = record.id.resource_name();
-        let responses = events.map(move |event| {
-            event.map(|event| v1::RunTaskResponse {
-                task: std::mem::take(&mut name),
-                event: Some(event),
-            })
-        });
-        Ok(Response::new(Box::pin(responses)))
+        let audit = Audit::of("RunTask", &request);
+        let begun = self.begin(request).await;
+        let named = begun.as_ref().map(|(task, _)| task.as_str());
+        audit.write(named);
+        begun.map(|(_, responses)| Response::new(responses))
     }
 
     async fn create_task(
         &self,
         request: Request<v1::CreateTaskRequest>,
     ) -> Result<Response<v1::CreateTaskResponse>, Status> {
-        let caller = caller(&request)?;
-        let submit = request::create_task(request.into_inner(), self.orchestrator.spec_policy())?;
-        let record = self.submit(&caller, submit).await?;
-        Ok(Response::new(v1::CreateTaskResponse {
-            task: Some(task::task(&record)),
-        }))
+        let audit = Audit::of("CreateTask", &request);
+        audit.end(self.create(request).await)
     }
 
     async fn get_task(&self, request: Request<v1::GetTaskRequest>) -> Result<Response<v1::GetTaskResponse>, Status> {
@@ -124,26 +178,16 @@ impl v1::agent_service_server::AgentService for AgentService {
         &self,
         request: Request<v1::CancelTaskRequest>,
     ) -> Result<Response<v1::CancelTaskResponse>, Status> {
-        let caller = caller(&request)?;
-        let (id, reason) = request::cancel_task(request.into_inner())?;
-        let record = self.orchestrator.cancel(&caller, id, reason).await?;
-        tracing::info!(task.id = %id, "a caller asked for a task to stop");
-        Ok(Response::new(v1::CancelTaskResponse {
-            task: Some(task::task(&record)),
-        }))
+        let audit = Audit::of("CancelTask", &request);
+        audit.end(self.cancel(request).await)
     }
 
     async fn send_message(
         &self,
         request: Request<v1::SendMessageRequest>,
     ) -> Result<Response<v1::SendMessageResponse>, Status> {
-        let caller = caller(&request)?;
-        let (id, message) = request::send_message(request.into_inner())?;
-        let record = self.orchestrator.message(&caller, id, message).await?;
-        tracing::info!(task.id = %record.id, "a message was accepted");
-        Ok(Response::new(v1::SendMessageResponse {
-            task: Some(task::task(&record)),
-        }))
+        let audit = Audit::of("SendMessage", &request);
+        audit.end(self.send(request).await)
     }
 
     async fn read_artifact(
@@ -169,11 +213,8 @@ impl v1::agent_service_server::AgentService for AgentService {
         &self,
         request: Request<v1::DeleteTaskRequest>,
     ) -> Result<Response<v1::DeleteTaskResponse>, Status> {
-        let caller = caller(&request)?;
-        let id = request::delete_task(request.into_inner())?;
-        self.orchestrator.delete(&caller, id).await?;
-        tracing::info!(task.id = %id, "a task was deleted");
-        Ok(Response::new(v1::DeleteTaskResponse {}))
+        let audit = Audit::of("DeleteTask", &request);
+        audit.end(self.delete(request).await)
     }
 
     async fn watch_task(

@@ -1,7 +1,7 @@
-//! Who calls: static bearer tokens from a file that holds their hashes only.
+//! Who calls: by a bearer token (of the file of principals, or of an OIDC issuer), or by a client certificate.
 //!
-//! Without a file a loopback server has one principal, `default`, who may do everything. The hash is
-//! plain SHA-256 and needs no salt, because tokens are 32 random bytes and not passwords.
+//! Without any of these a loopback server has one principal, `default`, who may do everything. The file
+//! holds hashes, plain SHA-256 without salt, because our tokens are 32 random bytes and not passwords.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -13,11 +13,14 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
+use crate::api::auth::issuer::{Issuer, IssuerConfig};
 use crate::api::auth::token_file::{Principal, TokenHash};
 use crate::api::auth::token_source::TokenSource;
+use crate::api::tls::CertificateNames;
 use crate::orchestrator::Caller;
 use crate::task::id::PrincipalId;
 
+pub mod issuer;
 pub mod token_file;
 pub mod token_source;
 
@@ -28,8 +31,10 @@ pub const DEFAULT_PRINCIPAL: &str = "default";
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AuthConfig {
-    /// File with the principals and the hashes of their tokens; none by default.
+    /// File with the principals and what they are known by; none by default.
     pub token_file: Option<PathBuf>,
+    /// Issuer whose tokens are taken; none by default.
+    pub issuer: Option<IssuerConfig>,
     /// Serves anyone who can reach the port, also from other machines (`BACKSPACE_INSECURE_NO_AUTH`).
     pub insecure_no_auth: bool,
 }
@@ -37,14 +42,36 @@ pub struct AuthConfig {
 impl AuthConfig {
     /// Reads the token file and decides how callers are known; every fault is returned at once.
     pub fn build(&self, listen: SocketAddr) -> Result<Authenticator, Vec<String>> {
-        match &self.token_file {
-            Some(path) => Ok(Authenticator::Tokens(TokenSource::open(path.clone())?)),
-            None if self.insecure_no_auth => Ok(Authenticator::Anyone),
-            None if listen.ip().is_loopback() => Ok(Authenticator::Loopback),
-            None => Err(vec![format!(
-                "{listen} can be reached from other machines and there is no token file; make one, listen on \
-                 127.0.0.1, or set BACKSPACE_INSECURE_NO_AUTH=1"
-            )]),
+        if self.token_file.is_none() && self.issuer.is_none() {
+            return match self.insecure_no_auth {
+                true => Ok(Authenticator::Anyone),
+                false if listen.ip().is_loopback() => Ok(Authenticator::Loopback),
+                false => Err(vec![format!(
+                    "{listen} can be reached from other machines and there is no token file; make one, listen on \
+                     127.0.0.1, or set BACKSPACE_INSECURE_NO_AUTH=1"
+                )]),
+            };
+        }
+        let principals = self.token_file.clone().map(TokenSource::open).transpose();
+        let issuer = self.issuer.clone().map(Issuer::new).transpose();
+        match (principals, issuer) {
+            (Ok(principals), Ok(issuer)) => {
+                let is_nobody =
+                    principals.is_none() && issuer.as_ref().is_some_and(|issuer| issuer.repositories().is_none());
+                if is_nobody {
+                    return Err(vec![
+                        "an OIDC issuer alone lets nobody in: name its subjects in a file of principals, or say which \
+                         repositories they may use"
+                            .to_owned(),
+                    ]);
+                }
+                Ok(Authenticator::Known(Box::new(KnownCallers { principals, issuer })))
+            }
+            (principals, issuer) => Err([principals.err(), issuer.err()]
+                .into_iter()
+                .flatten()
+                .flatten()
+                .collect()),
         }
     }
 }
@@ -58,33 +85,69 @@ pub enum AuthError {
     /// There is one, of nobody.
     #[error("the token is not one of this server's")]
     UnknownToken,
+    /// It is not as the issuer's tokens for this server are.
+    #[error("the token is refused: {0}")]
+    TokenRefused(&'static str),
+    /// The issuer vouches for somebody whom this server does not know.
+    #[error("the token is good, and its subject is no principal of this server")]
+    UnknownSubject,
+    /// The issuer's keys are not known yet.
+    #[error("the issuer's keys can't be fetched now; try again later")]
+    NoKeys,
+    /// The certificate is good, and none of its names is of a principal.
+    #[error("the certificate is good, and none of its names is of a principal of this server")]
+    UnknownCertificate,
     /// This server has no tokens and serves its own machine only.
     #[error("this server has no tokens and answers its own machine only")]
     NotLoopback,
 }
 
+/// What a request shows of its sender.
+#[derive(Clone, Debug)]
+pub(crate) struct Credentials {
+    /// The bearer token.
+    pub(crate) token: Option<String>,
+    /// The names in the certificate that the connection was made with.
+    pub(crate) certificate: Option<Arc<CertificateNames>>,
+    /// The other end of the connection.
+    pub(crate) peer: SocketAddr,
+}
+
+impl Credentials {
+    /// Reads what a request shows.
+    pub(crate) fn new(headers: &HeaderMap, certificate: Option<Arc<CertificateNames>>, peer: SocketAddr) -> Self {
+        Self {
+            token: bearer_token(headers).map(str::to_owned),
+            certificate,
+            peer,
+        }
+    }
+}
+
 /// Knows callers.
 #[derive(Debug)]
 pub enum Authenticator {
-    /// By their tokens.
-    Tokens(TokenSource),
+    /// By what they show.
+    Known(Box<KnownCallers>),
     /// As the default principal, from this machine only.
     Loopback,
     /// As the default principal, from anywhere.
     Anyone,
 }
 
+/// By what callers are known.
+#[derive(Debug)]
+pub struct KnownCallers {
+    principals: Option<TokenSource>,
+    issuer: Option<Issuer>,
+}
+
 impl Authenticator {
-    /// Returns who sent a request.
-    pub fn caller(&self, headers: &HeaderMap, peer: SocketAddr) -> Result<Caller, AuthError> {
+    /// Returns who sent a request. Waits for nothing but, now and then, an issuer's keys.
+    pub(crate) async fn caller(&self, shown: &Credentials) -> Result<Caller, AuthError> {
         match self {
-            Self::Tokens(source) => {
-                let token = bearer_token(headers).ok_or(AuthError::MissingToken)?;
-                let principals = source.principals();
-                let principal = find(&principals, &hash_token(token)).ok_or(AuthError::UnknownToken)?;
-                Ok(principal.caller.clone())
-            }
-            Self::Loopback if !peer.ip().to_canonical().is_loopback() => Err(AuthError::NotLoopback),
+            Self::Known(known) => known.caller(shown).await,
+            Self::Loopback if !shown.peer.ip().to_canonical().is_loopback() => Err(AuthError::NotLoopback),
             Self::Loopback | Self::Anyone => Ok(Caller {
                 principal: PrincipalId::new(DEFAULT_PRINCIPAL),
                 requester: DEFAULT_PRINCIPAL.into(),
@@ -96,7 +159,7 @@ impl Authenticator {
     /// Returns the principals that have a rate of their own, as of the start.
     pub fn own_rates(&self) -> HashMap<PrincipalId, u32> {
         let principals = match self {
-            Self::Tokens(source) => source.principals(),
+            Self::Known(known) => known.principals(),
             Self::Loopback | Self::Anyone => Arc::default(),
         };
         principals
@@ -104,6 +167,52 @@ impl Authenticator {
             .filter_map(|principal| Some((principal.caller.principal.clone(), principal.starts_per_minute?)))
             .collect()
     }
+}
+
+impl KnownCallers {
+    fn principals(&self) -> Arc<Vec<Principal>> {
+        self.principals
+            .as_ref()
+            .map(TokenSource::principals)
+            .unwrap_or_default()
+    }
+
+    /// A token that is shown decides alone: one that is wrong is not made good by a certificate.
+    async fn caller(&self, shown: &Credentials) -> Result<Caller, AuthError> {
+        let principals = self.principals();
+        let Some(token) = &shown.token else {
+            let names = shown.certificate.as_ref().ok_or(AuthError::MissingToken)?;
+            let is_named =
+                |principal: &&Principal| principal.certificate_names.iter().any(|name| names.0.contains(name));
+            let named = principals.iter().find(is_named).ok_or(AuthError::UnknownCertificate)?;
+            return Ok(named.caller.clone());
+        };
+        if let Some(principal) = find(&principals, &hash_token(token)) {
+            return Ok(principal.caller.clone());
+        }
+        // Ours have no dots, signed ones have two.
+        match &self.issuer {
+            Some(issuer) if token.contains('.') => {
+                let subject = issuer.subject(token).await?;
+                of_subject(&principals, issuer.repositories(), &subject)
+            }
+            _ => Err(AuthError::UnknownToken),
+        }
+    }
+}
+
+/// A name of the file can't have a colon, so no subject can take it.
+fn of_subject(principals: &[Principal], repositories: Option<&[String]>, subject: &str) -> Result<Caller, AuthError> {
+    let is_named = |principal: &&Principal| principal.oidc_subjects.iter().any(|known| known == subject);
+    if let Some(principal) = principals.iter().find(is_named) {
+        return Ok(principal.caller.clone());
+    }
+    let repositories = repositories.ok_or(AuthError::UnknownSubject)?;
+    Ok(Caller {
+        principal: PrincipalId::new(format!("oidc:{subject}")),
+        requester: subject.to_owned(),
+        repositories: Some(repositories.to_vec()),
+    })
 }
 
 /// Returns what the token file holds for a token.
@@ -131,104 +240,4 @@ fn find<'a>(principals: &'a [Principal], hash: &TokenHash) -> Option<&'a Princip
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn peer(ip: &str) -> SocketAddr {
-        SocketAddr::new(ip.parse().unwrap(), 1)
-    }
-
-    fn headers(value: &str) -> HeaderMap {
-        HeaderMap::from_iter([(header::AUTHORIZATION, value.parse().unwrap())])
-    }
-
-    #[test]
-    fn a_token_names_its_principal_and_nothing_else_does() {
-        let text = format!(
-            "[[principal]]\nname = \"alice\"\ntoken_sha256 = [\"{}\", \"{}\"]\nrequester = \"Alice <a@b.test>\"\n\
-             repositories = [\"https://github.com/octo/*\"]\nstarts_per_minute = 3\n\
-             [[principal]]\nname = \"bob\"\ntoken_sha256 = [\"{}\"]\n",
-            hash_token("old"),
-            hash_token("new"),
-            hash_token("other"),
-        );
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("tokens.toml");
-        std::fs::write(&path, text).unwrap();
-        let authenticator = Authenticator::Tokens(TokenSource::open(path).unwrap());
-        let alice = Caller {
-            principal: PrincipalId::new("alice"),
-            requester: "Alice <a@b.test>".into(),
-            repositories: Some(vec!["https://github.com/octo/*".into()]),
-        };
-        for value in ["Bearer old", "bearer new", "BEARER  new "] {
-            assert_eq!(
-                authenticator.caller(&headers(value), peer("10.0.0.1")),
-                Ok(alice.clone()),
-                "{value}"
-            );
-        }
-        let bob = authenticator
-            .caller(&headers("Bearer other"), peer("10.0.0.1"))
-            .unwrap();
-        assert_eq!((bob.principal.as_str(), bob.repositories), ("bob", Some(vec![])));
-        assert_eq!(
-            authenticator.own_rates(),
-            HashMap::from([(PrincipalId::new("alice"), 3)])
-        );
-        for (value, error) in [
-            ("Bearer nobody", AuthError::UnknownToken),
-            ("Bearer ", AuthError::MissingToken),
-            ("Basic old", AuthError::MissingToken),
-            ("old", AuthError::MissingToken),
-        ] {
-            assert_eq!(
-                authenticator.caller(&headers(value), peer("127.0.0.1")),
-                Err(error),
-                "{value}"
-            );
-        }
-        assert_eq!(
-            authenticator.caller(&HeaderMap::new(), peer("127.0.0.1")),
-            Err(AuthError::MissingToken)
-        );
-    }
-
-    #[test]
-    fn without_tokens_only_the_own_machine_is_served_unless_said_otherwise() {
-        let none = HeaderMap::new();
-        for ip in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
-            let caller = Authenticator::Loopback.caller(&none, peer(ip)).unwrap();
-            assert_eq!(
-                (caller.principal.as_str(), caller.repositories),
-                (DEFAULT_PRINCIPAL, None)
-            );
-        }
-        assert_eq!(
-            Authenticator::Loopback.caller(&none, peer("10.0.0.1")),
-            Err(AuthError::NotLoopback)
-        );
-        assert!(Authenticator::Anyone.caller(&none, peer("10.0.0.1")).is_ok());
-    }
-
-    #[test]
-    fn a_server_that_others_can_reach_needs_tokens_or_a_word() {
-        let listen: SocketAddr = "0.0.0.0:8000".parse().unwrap();
-        assert_eq!(AuthConfig::default().build(listen).unwrap_err().len(), 1);
-        let insecure = AuthConfig {
-            insecure_no_auth: true,
-            ..AuthConfig::default()
-        };
-        assert!(matches!(insecure.build(listen), Ok(Authenticator::Anyone)));
-        let loopback: SocketAddr = "127.0.0.1:0".parse().unwrap();
-        assert!(matches!(
-            AuthConfig::default().build(loopback),
-            Ok(Authenticator::Loopback)
-        ));
-        let missing = AuthConfig {
-            token_file: Some("/nonexistent/tokens.toml".into()),
-            ..AuthConfig::default()
-        };
-        assert_eq!(missing.build(loopback).unwrap_err().len(), 1);
-    }
-}
+mod tests;

@@ -20,10 +20,12 @@ use tonic::Status;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use crate::api::auth::{AuthError, Authenticator};
-use crate::api::origin::OriginPolicy;
+use crate::api::audit;
+use crate::api::auth::{AuthError, Authenticator, Credentials};
+use crate::api::origin::{OriginPolicy, Proof};
 use crate::api::rate_limit::{CallClass, RateLimiter};
 use crate::api::status;
+use crate::api::tls::CertificateNames;
 use crate::orchestrator::Caller;
 use crate::task::id::PrincipalId;
 use crate::task::spec::Violation;
@@ -88,6 +90,8 @@ pub(crate) struct ConnectionInfo {
     pub(crate) peer: SocketAddr,
     /// Cancelled when streams should end, so that the client goes on by another connection.
     pub(crate) closing: CancellationToken,
+    /// The names in the certificate that the client showed.
+    pub(crate) certificate: Option<Arc<CertificateNames>>,
 }
 
 /// What every call passes before its handler.
@@ -108,16 +112,27 @@ impl Gate {
         }
     }
 
-    /// Lets a request in as its caller, or says why not. Waits for nothing.
-    pub(crate) fn admit(&self, request: &Request<Body>, class: CallClass) -> Result<Caller, EdgeError> {
+    /// Reads who a request says that it is from, unless a foreign page could have made it.
+    pub(crate) fn shown(&self, request: &Request<Body>) -> Result<Credentials, EdgeError> {
         let info = request
             .extensions()
             .get::<ConnectionInfo>()
             .ok_or(EdgeError::NoCaller)?;
+        let shown = Credentials::new(request.headers(), info.certificate.clone(), info.peer);
+        let proof = match (self.authenticator.as_ref(), &shown.token) {
+            (Authenticator::Loopback | Authenticator::Anyone, _) => Proof::Reachability,
+            (Authenticator::Known(_), Some(_)) => Proof::Token,
+            (Authenticator::Known(_), None) => Proof::Certificate,
+        };
         if !is_native_grpc(request) {
-            self.origins.check(request.uri(), request.headers())?;
+            self.origins.check(request.uri(), request.headers(), proof)?;
         }
-        let caller = self.authenticator.caller(request.headers(), info.peer)?;
+        Ok(shown)
+    }
+
+    /// Lets a request in as its caller, or says why not.
+    pub(crate) async fn admit(&self, shown: &Credentials, class: CallClass) -> Result<Caller, EdgeError> {
+        let caller = self.authenticator.caller(shown).await?;
         tracing::Span::current().record("principal.id", caller.principal.as_str());
         self.limiter
             .check(&caller.principal, class)
@@ -146,12 +161,19 @@ fn is_native_grpc(request: &Request<Body>) -> bool {
 /// Middleware around the gRPC routes.
 pub(crate) async fn grpc_edge(State(gate): State<Gate>, mut request: Request<Body>, next: Next) -> Response {
     let path = request.uri().path().to_owned();
+    let action = path.strip_prefix(SERVICE_PREFIX).and_then(audit::action_of);
     let (span, request_id) = call_span(path.trim_start_matches('/'), request.headers());
     let response = async {
         if !OPEN_PREFIXES.iter().any(|prefix| path.starts_with(prefix)) {
-            match gate.admit(&request, class_of(&path)) {
+            let admitted = match gate.shown(&request) {
+                Ok(shown) => gate.admit(&shown, CallClass::of(action)).await,
+                Err(error) => Err(error),
+            };
+            match admitted {
                 Ok(caller) => request.extensions_mut().insert(caller),
-                Err(error) => return Status::from(error).into_http(),
+                Err(error) => {
+                    return refused(&request, action, error).into_http();
+                }
             };
         }
         with_details(next.run(request).await)
@@ -206,11 +228,18 @@ fn trace_parent(headers: &HeaderMap) -> Option<(&str, &str)> {
     good.then_some((trace_id, parent_id))
 }
 
-fn class_of(path: &str) -> CallClass {
-    match path.strip_prefix(SERVICE_PREFIX) {
-        Some("RunTask" | "CreateTask" | "SendMessage") => CallClass::Start,
-        _ => CallClass::Other,
+/// Makes the status of a call that was not let in, and its line when it would have changed something.
+pub(crate) fn refused(request: &Request<Body>, action: Option<&'static str>, error: EdgeError) -> Status {
+    let principal = match &error {
+        EdgeError::RateLimited { principal, .. } => principal.to_string(),
+        _ => String::new(),
+    };
+    let status = Status::from(error);
+    if let Some(action) = action {
+        let peer = request.extensions().get::<ConnectionInfo>().map(|info| info.peer);
+        audit::refused(action, peer, &principal, status.code());
     }
+    status
 }
 
 /// Statuses that tonic made by itself (in the response's head) lack the details that ours have.
@@ -226,23 +255,6 @@ fn with_details(response: Response) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_starting_calls_are_of_the_narrow_class() {
-        for name in ["RunTask", "CreateTask", "SendMessage"] {
-            assert_eq!(class_of(&format!("{SERVICE_PREFIX}{name}")), CallClass::Start);
-        }
-        for name in [
-            "WatchTask",
-            "GetTask",
-            "ListTasks",
-            "CancelTask",
-            "ReadArtifact",
-            "RunTaskX",
-        ] {
-            assert_eq!(class_of(&format!("{SERVICE_PREFIX}{name}")), CallClass::Other);
-        }
-    }
 
     #[test]
     fn only_a_well_formed_trace_parent_is_honoured() {

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::api::agent_service::AgentService;
-use crate::api::edge::{EdgeError, Gate, call_span, named};
+use crate::api::edge::{EdgeError, Gate, call_span, named, refused};
 use crate::api::gateway::failure::Failure;
 use crate::api::page;
 use crate::api::rate_limit::CallClass;
@@ -79,12 +79,18 @@ pub(crate) fn routes(service: AgentService, gate: Gate, drain: CancellationToken
 
 /// What a call passes before its handler; the twin of `grpc_edge`.
 async fn http_edge(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
-    let method = format!("{} {}", request.method(), request.uri().path());
+    // The route and not the path: what a caller wrote into it has no place in every line of the log.
+    let method = format!("{} {}", request.method(), route_of(request.uri().path()));
     let (span, request_id) = call_span(&method, request.headers());
     let response = async {
-        match gate.admit(&request, class_of(request.method(), request.uri().path())) {
+        let action = action_of(request.method(), request.uri().path());
+        let admitted = match gate.shown(&request) {
+            Ok(shown) => gate.admit(&shown, CallClass::of(action)).await,
+            Err(error) => Err(error),
+        };
+        match admitted {
             Ok(caller) => request.extensions_mut().insert(caller),
-            Err(error) => return Failure::from(error).into_response(),
+            Err(error) => return Failure::from(refused(&request, action, error)).into_response(),
         };
         next.run(request).await
     }
@@ -93,12 +99,32 @@ async fn http_edge(State(gate): State<Gate>, mut request: Request, next: Next) -
     named(response, &request_id)
 }
 
-fn class_of(method: &Method, path: &str) -> CallClass {
-    let starts = matches!(path, "/api/v1/tasks" | "/api/v1/tasks:run" | "/api/v1/code") || path.ends_with(":message");
-    if starts && method == Method::POST {
-        CallClass::Start
-    } else {
-        CallClass::Other
+/// Names the route of a path.
+fn route_of(path: &str) -> &'static str {
+    let of_task = path.strip_prefix("/api/v1/tasks/").unwrap_or_default();
+    match path {
+        "/api/v1/tasks" => "/api/v1/tasks",
+        "/api/v1/tasks:run" => "/api/v1/tasks:run",
+        "/api/v1/code" => "/api/v1/code",
+        "/api/v1/server-info" => "/api/v1/server-info",
+        _ if of_task.ends_with(":cancel") => "/api/v1/tasks/{task}:cancel",
+        _ if of_task.ends_with(":message") => "/api/v1/tasks/{task}:message",
+        _ if of_task.ends_with("/events") => "/api/v1/tasks/{task}/events",
+        _ if of_task.contains("/artifacts/") => "/api/v1/tasks/{task}/artifacts/{artifact}",
+        _ if !of_task.is_empty() => "/api/v1/tasks/{task}",
+        _ => "elsewhere",
+    }
+}
+
+/// Returns what a request would do, by the name of the contract's method.
+fn action_of(method: &Method, path: &str) -> Option<&'static str> {
+    match (method, path) {
+        (&Method::POST, "/api/v1/tasks") => Some("CreateTask"),
+        (&Method::POST, "/api/v1/tasks:run" | "/api/v1/code") => Some("RunTask"),
+        (&Method::POST, path) if path.ends_with(":message") => Some("SendMessage"),
+        (&Method::POST, path) if path.ends_with(":cancel") => Some("CancelTask"),
+        (&Method::DELETE, _) => Some("DeleteTask"),
+        _ => None,
     }
 }
 
@@ -130,16 +156,41 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_calls_are_of_the_narrow_class_as_over_grpc() {
-        for path in [
-            "/api/v1/tasks",
-            "/api/v1/tasks:run",
-            "/api/v1/code",
-            "/api/v1/tasks/x:message",
+    fn a_route_has_nothing_of_what_a_caller_wrote() {
+        for (path, route) in [
+            ("/api/v1/tasks/secret", "/api/v1/tasks/{task}"),
+            ("/api/v1/tasks/secret:cancel", "/api/v1/tasks/{task}:cancel"),
+            ("/api/v1/tasks/secret/events", "/api/v1/tasks/{task}/events"),
+            (
+                "/api/v1/tasks/secret/artifacts/secret",
+                "/api/v1/tasks/{task}/artifacts/{artifact}",
+            ),
+            ("/api/v1/code", "/api/v1/code"),
+            ("/secret", "elsewhere"),
         ] {
-            assert_eq!(class_of(&Method::POST, path), CallClass::Start, "{path}");
-            assert_eq!(class_of(&Method::GET, path), CallClass::Other, "{path}");
+            assert_eq!(route_of(path), route, "{path}");
         }
-        assert_eq!(class_of(&Method::POST, "/api/v1/tasks/x:cancel"), CallClass::Other);
+    }
+
+    #[test]
+    fn the_same_calls_change_something_and_are_of_the_narrow_class_as_over_grpc() {
+        for (path, action) in [
+            ("/api/v1/tasks", "CreateTask"),
+            ("/api/v1/tasks:run", "RunTask"),
+            ("/api/v1/code", "RunTask"),
+            ("/api/v1/tasks/x:message", "SendMessage"),
+        ] {
+            assert_eq!(action_of(&Method::POST, path), Some(action), "{path}");
+            assert_eq!(CallClass::of(Some(action)), CallClass::Start, "{path}");
+            assert_eq!(action_of(&Method::GET, path), None, "{path}");
+        }
+        for (method, path, action) in [
+            (Method::POST, "/api/v1/tasks/x:cancel", "CancelTask"),
+            (Method::DELETE, "/api/v1/tasks/x", "DeleteTask"),
+        ] {
+            assert_eq!(action_of(&method, path), Some(action), "{path}");
+            assert_eq!(CallClass::of(Some(action)), CallClass::Other, "{path}");
+        }
+        assert_eq!(CallClass::of(None), CallClass::Other);
     }
 }

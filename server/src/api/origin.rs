@@ -3,7 +3,9 @@
 //! Without tokens, being able to reach the port is the only right there is, and any web page that the
 //! user visits can reach 127.0.0.1. DNS rebinding gives the page's own name to this address, so the
 //! `Host` must be one we know; cross-site requests carry an `Origin`, which must be ours or configured.
-//! With tokens both checks are off: a page has no token, and there are no cookies.
+//! With a token both checks are off: a page has none, and there are no cookies. A client certificate is
+//! sent by a browser without being asked, as a cookie is, so the `Origin` counts there; the `Host` does
+//! not, since a page's own name is not in this server's certificate.
 
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Uri, header};
@@ -34,11 +36,13 @@ impl OriginConfig {
     }
 }
 
-/// Whether callers prove who they are.
+/// By what a request's caller is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Trust {
+pub(crate) enum Proof {
     /// By a token; where a request comes from does not matter.
     Token,
+    /// By a client certificate, or by nothing.
+    Certificate,
     /// By reaching the port.
     Reachability,
 }
@@ -47,26 +51,27 @@ pub(crate) enum Trust {
 #[derive(Debug)]
 pub(crate) struct OriginPolicy {
     config: OriginConfig,
-    trust: Trust,
 }
 
 impl OriginPolicy {
     /// Makes the policy.
-    pub(crate) fn new(config: OriginConfig, trust: Trust) -> Self {
-        Self { config, trust }
+    pub(crate) fn new(config: OriginConfig) -> Self {
+        Self { config }
     }
 
     /// Refuses a request that a foreign page could have made.
-    pub(crate) fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), EdgeError> {
-        if self.trust == Trust::Token {
-            return Ok(());
-        }
+    pub(crate) fn check(&self, uri: &Uri, headers: &HeaderMap, proof: Proof) -> Result<(), EdgeError> {
+        let checks_host = match proof {
+            Proof::Token => return Ok(()),
+            Proof::Certificate => false,
+            Proof::Reachability => true,
+        };
         let host = match (uri.authority(), headers.get(header::HOST)) {
             (Some(authority), _) => Some(authority.clone()),
             (None, Some(value)) => value.to_str().ok().and_then(|host| host.parse::<Authority>().ok()),
             (None, None) => None,
         };
-        let Some(host) = host.filter(|host| self.is_known(host.host())) else {
+        let Some(host) = host.filter(|host| !checks_host || self.is_known(host.host())) else {
             return Err(EdgeError::OriginDenied);
         };
         match headers.get(header::ORIGIN) {
@@ -109,7 +114,7 @@ fn is_same(origin: &HeaderValue, host: &Authority) -> bool {
 mod tests {
     use super::*;
 
-    fn allowed(trust: Trust, host: &str, origin: Option<&str>) -> bool {
+    fn allowed(proof: Proof, host: &str, origin: Option<&str>) -> bool {
         let config = OriginConfig {
             allowed_origins: vec!["https://tools.example.com".into()],
             allowed_hosts: vec!["backspace.internal".into()],
@@ -119,8 +124,8 @@ mod tests {
         if let Some(origin) = origin {
             headers.insert(header::ORIGIN, origin.parse().unwrap());
         }
-        OriginPolicy::new(config, trust)
-            .check(&Uri::from_static("/api/v1/tasks"), &headers)
+        OriginPolicy::new(config)
+            .check(&Uri::from_static("/api/v1/tasks"), &headers, proof)
             .is_ok()
     }
 
@@ -134,7 +139,7 @@ mod tests {
             ("localhost:8000", Some("http://localhost:8000")),
             ("localhost:8000", Some("https://tools.example.com")),
         ] {
-            assert!(allowed(Trust::Reachability, host, origin), "{host} {origin:?}");
+            assert!(allowed(Proof::Reachability, host, origin), "{host} {origin:?}");
         }
         for (host, origin) in [
             ("evil.test:8000", None),
@@ -144,8 +149,21 @@ mod tests {
             ("localhost:8000", Some("http://localhost:9000")),
             ("evil.test", Some("http://evil.test")),
         ] {
-            assert!(!allowed(Trust::Reachability, host, origin), "{host} {origin:?}");
-            assert!(allowed(Trust::Token, host, origin), "{host} {origin:?}");
+            assert!(!allowed(Proof::Reachability, host, origin), "{host} {origin:?}");
+            assert!(allowed(Proof::Token, host, origin), "{host} {origin:?}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_is_no_leave_for_pages_of_others() {
+        for (host, origin, expected) in [
+            ("any.test:8000", None, true),
+            ("any.test:8000", Some("https://any.test:8000"), true),
+            ("any.test:8000", Some("https://tools.example.com"), true),
+            ("any.test:8000", Some("https://evil.test"), false),
+            ("any.test:8000", Some("null"), false),
+        ] {
+            assert_eq!(allowed(Proof::Certificate, host, origin), expected, "{host} {origin:?}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! How many calls a principal may make: one token bucket for those that start work, a wider one for the rest.
 //!
 //! A bucket holds one minute's worth, so a client may spend its minute at once and then waits for single
-//! tokens. The number of principals is closed (a file), so the map is bounded by it.
+//! tokens. An issuer may vouch for any number of principals, so buckets that are full again are forgotten.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -11,6 +11,10 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use crate::task::id::PrincipalId;
+
+/// Buckets kept before full ones are swept, and the time after which any bucket is full.
+const SWEEP_AT: usize = 4096;
+const FILLED_AFTER: Duration = Duration::from_secs(60);
 
 /// Settings of the rate limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -39,6 +43,16 @@ pub(crate) enum CallClass {
     Start,
     /// It reads, resumes, stops or deletes.
     Other,
+}
+
+impl CallClass {
+    /// Returns the class of a call by what it does; `None` for one that only reads.
+    pub(crate) fn of(action: Option<&str>) -> Self {
+        match action {
+            Some("RunTask" | "CreateTask" | "SendMessage") => Self::Start,
+            _ => Self::Other,
+        }
+    }
 }
 
 /// Counts calls.
@@ -80,6 +94,9 @@ impl RateLimiter {
         let capacity = f64::from(per_minute);
         let now = Instant::now();
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if buckets.len() >= SWEEP_AT {
+            buckets.retain(|_, bucket| now.duration_since(bucket.filled) < FILLED_AFTER);
+        }
         let bucket = buckets.entry((principal.clone(), class)).or_insert(Bucket {
             tokens: capacity,
             filled: now,
@@ -142,5 +159,19 @@ mod tests {
             .filter(|_| limiter.check(&principal, CallClass::Start).is_ok())
             .count();
         assert_eq!(taken, 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn callers_that_went_are_forgotten_and_those_who_wait_are_not() {
+        let limiter = limiter();
+        let id = |index: usize| PrincipalId::new(format!("oidc:{index}"));
+        for index in 0..SWEEP_AT {
+            limiter.check(&id(index), CallClass::Other).unwrap();
+        }
+        tokio::time::advance(FILLED_AFTER).await;
+        let waiting = PrincipalId::new("small");
+        limiter.check(&waiting, CallClass::Start).unwrap();
+        assert_eq!(limiter.buckets.lock().unwrap().len(), 1);
+        assert!(limiter.check(&waiting, CallClass::Start).is_err());
     }
 }

@@ -12,6 +12,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use uuid::Uuid;
 
+use crate::api::auth::AuthError;
 use crate::api::edge::EdgeError;
 use crate::orchestrator::OrchestratorError;
 use crate::store::{QueueScope, StoreError};
@@ -25,12 +26,16 @@ pub(crate) const DOMAIN: &str = "backspace";
 const QUEUE_RETRY: Duration = Duration::from_secs(30);
 const DRAIN_RETRY: Duration = Duration::from_secs(1);
 const STORE_RETRY: Duration = Duration::from_secs(10);
+const ISSUER_RETRY: Duration = Duration::from_secs(30);
 
 impl From<EdgeError> for Status {
     fn from(error: EdgeError) -> Self {
         let message = error.to_string();
         match error {
             EdgeError::Invalid(violations) => invalid(violations),
+            EdgeError::Unauthenticated(AuthError::NoKeys) => {
+                retry_later(Code::Unavailable, message, "ISSUER_UNAVAILABLE", ISSUER_RETRY)
+            }
             EdgeError::Unauthenticated(_) => plain(Code::Unauthenticated, message, "UNAUTHENTICATED"),
             EdgeError::OriginDenied => plain(Code::PermissionDenied, message, "ORIGIN_DENIED"),
             EdgeError::RateLimited { principal, retry_after } => {

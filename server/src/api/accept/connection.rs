@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -19,8 +20,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use rand::Rng as _;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt as _};
 
@@ -29,6 +32,7 @@ use crate::api::accept::guarded_io::GuardedIo;
 use crate::api::accept::request_body::TimedBody;
 use crate::api::accept::watched_body::{BodyWatch, WatchedBody};
 use crate::api::edge::ConnectionInfo;
+use crate::api::tls::{CertificateNames, TlsSource};
 use crate::jobs::Jobs;
 
 /// Length of the HTTP/2 preface; no HTTP/1.1 request with a host is shorter.
@@ -53,19 +57,43 @@ impl Connection {
     pub(crate) fn new(peer: SocketAddr, limits: ConnectionLimits, closing: CancellationToken) -> Self {
         Self {
             limits,
-            info: ConnectionInfo { peer, closing },
+            info: ConnectionInfo {
+                peer,
+                closing,
+                certificate: None,
+            },
         }
     }
 
-    /// Serves until the connection ends. Dropping the future closes it.
-    pub(crate) async fn serve<S>(self, stream: TcpStream, service: S, jobs: Jobs)
+    /// Serves a stream, over TLS where that is spoken, until the connection ends. Dropping the future closes it.
+    pub(crate) async fn open<S>(mut self, stream: TcpStream, tls: Option<Arc<TlsSource>>, service: S, jobs: Jobs)
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
         S::Future: Send,
     {
-        let Self { limits, info } = self;
         // Events are small and should not wait for more.
         let _ = stream.set_nodelay(true);
+        let Some(tls) = tls else {
+            return self.serve(stream, service, jobs).await;
+        };
+        let handshake = TlsAcceptor::from(tls.current()).accept(stream);
+        match tokio::time::timeout(self.limits.handshake, handshake).await {
+            Ok(Ok(stream)) => {
+                self.info.certificate = CertificateNames::of(stream.get_ref().1).map(Arc::new);
+                self.serve(stream, service, jobs).await;
+            }
+            Ok(Err(error)) => tracing::debug!(peer = %self.info.peer, %error, "a TLS handshake failed"),
+            Err(_) => tracing::debug!(peer = %self.info.peer, "a TLS handshake that took too long was dropped"),
+        }
+    }
+
+    async fn serve<I, S>(self, stream: I, service: S, jobs: Jobs)
+    where
+        I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+        S::Future: Send,
+    {
+        let Self { limits, info } = self;
         let io = GuardedIo::new(stream, limits.write_stall);
         let read_bytes = io.read_bytes();
         let watch = BodyWatch::new();

@@ -39,15 +39,13 @@ impl Server {
         let (drain, jobs) = (CancellationToken::new(), Jobs::new());
         let (token, job) = (drain.clone(), jobs.clone());
         let serving = jobs.spawn("accept", async move {
-            accept(
+            let accepting = Accepting {
                 listener,
-                Adapter(routes),
+                tls: None,
                 limits,
-                &job,
-                token,
-                Duration::from_millis(200),
-            )
-            .await;
+                grace: Duration::from_millis(200),
+            };
+            accept(accepting, Adapter(routes), &job, token).await;
         });
         Self {
             address,

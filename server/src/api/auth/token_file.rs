@@ -1,7 +1,8 @@
-//! The file of principals: who they are, the hashes of their tokens, what they may do.
+//! The file of principals: who they are, how they are known, what they may do.
 //!
-//! TOML, one `[[principal]]` each. A principal may have several tokens, so that one can be replaced
-//! without a moment in which neither works. With more than one principal nobody may use a repository
+//! TOML, one `[[principal]]` each, known by the hashes of tokens, by names in client certificates, or by
+//! what an issuer calls it. A principal may have several of each, so that one can be replaced without a
+//! moment in which neither works. With more than one principal nobody may use a repository
 //! with the server's credential unless the file says so.
 
 pub mod edit;
@@ -49,6 +50,10 @@ pub struct Principal {
     pub caller: Caller,
     /// Hashes of its tokens.
     pub tokens: Vec<TokenHash>,
+    /// DNS and URI names in its client certificates.
+    pub certificate_names: Vec<String>,
+    /// What the issuer of OIDC tokens calls it.
+    pub oidc_subjects: Vec<String>,
     /// Calls a minute that start work, when it has a number of its own.
     pub starts_per_minute: Option<u32>,
 }
@@ -64,25 +69,30 @@ struct FileText {
 #[serde(deny_unknown_fields)]
 struct PrincipalText {
     name: String,
+    #[serde(default)]
     token_sha256: Vec<String>,
+    #[serde(default)]
+    certificate_names: Vec<String>,
+    #[serde(default)]
+    oidc_subjects: Vec<String>,
     requester: Option<String>,
     repositories: Option<Vec<String>>,
     starts_per_minute: Option<u32>,
 }
 
-/// Parses a file and returns everything that is wrong with it at once.
+/// Parses a file and returns everything that is wrong with it at once. A file without principals is a good
+/// one: the last token was revoked, and nobody may call.
 pub fn parse(text: &str) -> Result<Vec<Principal>, Vec<String>> {
     let FileText { principal: entries } = toml::from_str(text).map_err(|error| vec![error.message().to_owned()])?;
     let mut faults = Vec::new();
-    if entries.is_empty() {
-        faults.push("has no [[principal]]".to_owned());
-    }
     let is_shared = entries.len() > 1;
     let mut principals: Vec<Principal> = Vec::new();
     for entry in entries {
         let PrincipalText {
             name,
             token_sha256,
+            certificate_names,
+            oidc_subjects,
             requester,
             repositories,
             starts_per_minute,
@@ -94,8 +104,19 @@ pub fn parse(text: &str) -> Result<Vec<Principal>, Vec<String>> {
         if principals.iter().any(|known| known.caller.principal.as_str() == name) {
             faults.push(format!("{name} is there twice; give one entry several tokens instead"));
         }
-        if token_sha256.is_empty() {
-            faults.push(format!("{name} has no token_sha256"));
+        if token_sha256.is_empty() && certificate_names.is_empty() && oidc_subjects.is_empty() {
+            faults.push(format!(
+                "{name} has no token_sha256, certificate_names or oidc_subjects"
+            ));
+        }
+        for known in &principals {
+            let is_shared = |mine: &[String], theirs: &[String]| mine.iter().any(|name| theirs.contains(name));
+            if is_shared(&certificate_names, &known.certificate_names) {
+                faults.push(format!("{name} has a certificate name of another principal"));
+            }
+            if is_shared(&oidc_subjects, &known.oidc_subjects) {
+                faults.push(format!("{name} has an OIDC subject of another principal"));
+            }
         }
         let mut tokens = Vec::new();
         for hash in &token_sha256 {
@@ -118,6 +139,8 @@ pub fn parse(text: &str) -> Result<Vec<Principal>, Vec<String>> {
                 },
             },
             tokens,
+            certificate_names,
+            oidc_subjects,
             starts_per_minute,
         });
     }
@@ -149,9 +172,29 @@ mod tests {
                 repositories: None,
             },
             tokens: vec![hash_token("x")],
+            certificate_names: vec![],
+            oidc_subjects: vec![],
             starts_per_minute: None,
         };
         assert_eq!(principals, [expected]);
+    }
+
+    #[test]
+    fn a_certificate_or_a_subject_is_enough_and_belongs_to_one_principal() {
+        let text = |subject: &str| {
+            format!(
+                "[[principal]]\nname = \"a\"\ncertificate_names = [\"ci.test\", \"spiffe://c/ci\"]\n\
+                 [[principal]]\nname = \"b\"\noidc_subjects = [\"repo:acme/x\"]\n\
+                 [[principal]]\nname = \"c\"\ncertificate_names = [\"cd.test\"]\noidc_subjects = [{subject:?}]\n"
+            )
+        };
+        let principals = parse(&text("repo:acme/y")).unwrap();
+        assert_eq!(principals[0].certificate_names, ["ci.test", "spiffe://c/ci"]);
+        assert_eq!(principals[2].oidc_subjects, ["repo:acme/y"]);
+        assert_eq!(
+            parse(&text("repo:acme/x")).unwrap_err(),
+            ["c has an OIDC subject of another principal"]
+        );
     }
 
     #[test]
@@ -163,7 +206,7 @@ mod tests {
              [[principal]]\nname = \"c\"\ntoken_sha256 = [\"{hash}\"]\n"
         );
         assert_eq!(parse(&text).unwrap_err().len(), 5);
-        assert_eq!(parse("").unwrap_err(), ["has no [[principal]]"]);
+        assert_eq!(parse("").unwrap(), []);
         assert_eq!(parse("[[principal]]\nname = 1").unwrap_err().len(), 1);
         assert_eq!(parse("token = 1").unwrap_err().len(), 1);
     }

@@ -1,85 +1,42 @@
 //! The file of principals as a running server sees it: read again when it has changed.
 //!
 //! A token that was revoked stops working within a second, and no stream of it is cut: what a call may
-//! do was decided when it came. A file that is wrong or gone is said in the log and changes nothing.
+//! do was decided when it came. A file that is wrong or gone is said in the log and changes nothing; one
+//! whose last principal was revoked does, and then nobody may call.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::token_file::{self, Principal};
-
-/// How often the file's status is looked at, at most.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+use crate::api::reloaded::Reloaded;
 
 /// Principals and where they come from.
 #[derive(Debug)]
-pub struct TokenSource {
-    path: PathBuf,
-    known: Mutex<Known>,
-}
-
-#[derive(Debug)]
-struct Known {
-    principals: Arc<Vec<Principal>>,
-    status: Option<Status>,
-    looked: Instant,
-}
-
-/// What differs when a file was replaced or written: inode, size and change time.
-type Status = (u64, u64, i64, i64);
+pub struct TokenSource(Reloaded<Vec<Principal>>);
 
 impl TokenSource {
-    /// Reads the file; every fault is returned at once.
+    /// Reads the file; every fault is returned at once. To start with nobody is one.
     pub fn open(path: PathBuf) -> Result<Self, Vec<String>> {
-        let status = status(&path);
-        let principals = read(&path)?;
-        Ok(Self {
-            path,
-            known: Mutex::new(Known {
-                principals: Arc::new(principals),
-                status,
-                looked: Instant::now(),
-            }),
-        })
+        let file = path.clone();
+        let nobody = vec![format!("token file {}: has no [[principal]]", path.display())];
+        let source = Self(Reloaded::open("the file of principals", vec![path], move || {
+            read(&file)
+        })?);
+        if source.principals().is_empty() {
+            Err(nobody)
+        } else {
+            Ok(source)
+        }
     }
 
     /// Returns the principals as of now, or of a second ago.
     pub fn principals(&self) -> Arc<Vec<Principal>> {
-        self.principals_at(Instant::now())
-    }
-
-    fn principals_at(&self, now: Instant) -> Arc<Vec<Principal>> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if now.saturating_duration_since(known.looked) >= LOOK_INTERVAL {
-            known.looked = now;
-            let status = status(&self.path);
-            if status != known.status {
-                known.status = status;
-                match read(&self.path) {
-                    Ok(principals) => {
-                        tracing::info!(principals = principals.len(), "the token file was read again");
-                        known.principals = Arc::new(principals);
-                    }
-                    Err(faults) => tracing::error!(
-                        "the token file has changed and can't be used, so the tokens stay as they were: {}",
-                        faults.join("; ")
-                    ),
-                }
-            }
-        }
-        Arc::clone(&known.principals)
+        self.0.value()
     }
 }
 
-fn status(path: &PathBuf) -> Option<Status> {
-    let status = fs::metadata(path).ok()?;
-    Some((status.ino(), status.size(), status.ctime(), status.ctime_nsec()))
-}
-
-fn read(path: &PathBuf) -> Result<Vec<Principal>, Vec<String>> {
+fn read(path: &Path) -> Result<Vec<Principal>, Vec<String>> {
     let name = path.display();
     let text = fs::read_to_string(path).map_err(|error| vec![format!("token file {name}: {error}")])?;
     token_file::parse(&text).map_err(|faults| {
@@ -92,6 +49,8 @@ fn read(path: &PathBuf) -> Result<Vec<Principal>, Vec<String>> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
     use crate::api::auth::token_file::edit::{NewToken, TokenFile};
 
@@ -110,7 +69,7 @@ mod tests {
         let source = TokenSource::open(path.clone()).unwrap();
         let opened = Instant::now();
         let names = |seconds: u64| -> Vec<String> {
-            let principals = source.principals_at(opened + Duration::from_secs(seconds));
+            let principals = source.0.value_at(opened + Duration::from_secs(seconds));
             principals
                 .iter()
                 .map(|known| known.caller.principal.to_string())
@@ -125,5 +84,8 @@ mod tests {
         assert_eq!(names(6), ["alice", "bob"]);
         create("carol");
         assert_eq!(names(8), ["carol"]);
+        TokenFile::open(&path).unwrap().revoke("carol", None).unwrap();
+        assert_eq!(names(10), [] as [&str; 0]);
+        assert_eq!(TokenSource::open(path.clone()).unwrap_err().len(), 1);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+mod edge;
 mod forges;
 
 /// What kind of value a setting takes.
@@ -49,17 +50,10 @@ const fn setting(
 }
 
 /// Every setting of the server.
-pub static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| [GENERAL, forges::FORGES].concat());
+pub static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| [edge::EDGE, GENERAL, forges::FORGES].concat());
 
-/// Every setting but those of forges.
+/// Every setting but those of the edge and of forges.
 const GENERAL: &[Setting] = &[
-    setting(
-        "BACKSPACE_LISTEN",
-        "listen",
-        Kind::Text,
-        "127.0.0.1:8000",
-        "address and port for gRPC, gRPC-Web and HTTP",
-    ),
     setting(
         "BACKSPACE_DATA_FOLDER",
         "data-folder",
@@ -80,27 +74,6 @@ const GENERAL: &[Setting] = &[
         Kind::Switch,
         "",
         "stop when standard input ends",
-    ),
-    setting(
-        "BACKSPACE_TOKENS_FILE",
-        "tokens-file",
-        Kind::Text,
-        "",
-        "TOML file of principals with hashed tokens; without it only loopback is served",
-    ),
-    setting(
-        "BACKSPACE_INSECURE_NO_AUTH",
-        "insecure-no-auth",
-        Kind::Switch,
-        "",
-        "serve any address without authentication",
-    ),
-    setting(
-        "BACKSPACE_PUBLIC_URL",
-        "public-url",
-        Kind::Text,
-        "",
-        "address of this server as people reach it, for links in pull requests",
     ),
     setting(
         "BACKSPACE_ALLOW_LOCAL",
@@ -298,13 +271,6 @@ const GENERAL: &[Setting] = &[
         Kind::Text,
         "5",
         "tasks running at once",
-    ),
-    setting(
-        "RATE_LIMIT_REQUESTS",
-        "rate-limit-requests",
-        Kind::Text,
-        "10",
-        "calls a minute that start work, for each principal",
     ),
     setting(
         "SANDBOX_TIMEOUT",

@@ -132,7 +132,7 @@ impl TokenFile {
 
     /// Revokes one token of a principal, named by the first digits of its hash, or all; returns how many.
     ///
-    /// A principal without tokens leaves the file. Its Tasks stay.
+    /// A principal that nothing identifies any more leaves the file. Its Tasks stay.
     pub fn revoke(&mut self, name: &str, digits: Option<&str>) -> Result<usize, EditError> {
         let unknown = |what: String| EditError::Unknown { what };
         let Some(before) = self.principals().and_then(|principals| {
@@ -148,7 +148,11 @@ impl TokenFile {
             let digits = digits.unwrap_or_default();
             return Err(unknown(format!("{name} has no token that begins with {digits:?}")));
         }
-        if kept.is_empty() {
+        let is_known_otherwise = self.principals().into_iter().flatten().any(|entry| {
+            let others = ["certificate_names", "oidc_subjects"];
+            text(entry, "name") == name && others.iter().any(|key| !strings(entry, key).is_empty())
+        });
+        if kept.is_empty() && !is_known_otherwise {
             if let Some(principals) = self
                 .document
                 .get_mut("principal")
@@ -188,12 +192,10 @@ impl TokenFile {
 
     fn save(&self) -> Result<(), EditError> {
         let text = self.document.to_string();
-        if self.principals().is_some_and(|principals| !principals.is_empty()) {
-            parse(&text).map_err(|faults| EditError::Invalid {
-                path: self.path.clone(),
-                faults: faults.join("; "),
-            })?;
-        }
+        parse(&text).map_err(|faults| EditError::Invalid {
+            path: self.path.clone(),
+            faults: faults.join("; "),
+        })?;
         let temporary = self.path.with_extension("new");
         let written = (|| {
             drop(fs::remove_file(&temporary));

@@ -1,0 +1,111 @@
+//! The rows of the edge: address, TLS, who may call and how often, what browsers may do.
+
+use super::{Kind, Setting, setting};
+
+pub(super) const EDGE: &[Setting] = &[
+    setting(
+        "BACKSPACE_LISTEN",
+        "listen",
+        Kind::Text,
+        "127.0.0.1:8000",
+        "address and port for gRPC, gRPC-Web and HTTP",
+    ),
+    setting(
+        "BACKSPACE_PUBLIC_URL",
+        "public-url",
+        Kind::Text,
+        "",
+        "address of this server as people reach it, for links in pull requests",
+    ),
+    setting(
+        "BACKSPACE_TLS_CERTIFICATE",
+        "tls-certificate",
+        Kind::Text,
+        "",
+        "PEM file with this server's certificate chain; read again when it changes (see docs/tls.md)",
+    ),
+    setting(
+        "BACKSPACE_TLS_KEY",
+        "tls-key",
+        Kind::Text,
+        "",
+        "PEM file with the key of the certificate",
+    ),
+    setting(
+        "BACKSPACE_TLS_CLIENT_CA",
+        "tls-client-ca",
+        Kind::Text,
+        "",
+        "PEM file of authorities whose client certificates are taken; the file of principals says whose names they have",
+    ),
+    setting(
+        "BACKSPACE_TLS_REQUIRE_CLIENT",
+        "tls-require-client",
+        Kind::Switch,
+        "",
+        "take no connection without a client certificate",
+    ),
+    setting(
+        "BACKSPACE_TOKENS_FILE",
+        "tokens-file",
+        Kind::Text,
+        "",
+        "TOML file of principals with hashed tokens, certificate names and OIDC subjects; without it and an issuer only loopback is served",
+    ),
+    setting(
+        "BACKSPACE_OIDC_ISSUER",
+        "oidc-issuer",
+        Kind::Text,
+        "",
+        "OpenID Connect issuer whose tokens are taken, exactly as they name it (see docs/authentication.md)",
+    ),
+    setting(
+        "BACKSPACE_OIDC_AUDIENCE",
+        "oidc-audience",
+        Kind::Text,
+        "",
+        "audience of the issuer's tokens for this server",
+    ),
+    setting(
+        "BACKSPACE_OIDC_CLAIM",
+        "oidc-claim",
+        Kind::Text,
+        "sub",
+        "claim that names the caller",
+    ),
+    setting(
+        "BACKSPACE_OIDC_REPOSITORIES",
+        "oidc-repositories",
+        Kind::List,
+        "",
+        "patterns of repositories for subjects that the file of principals does not name; such subjects are refused when empty",
+    ),
+    setting(
+        "BACKSPACE_INSECURE_NO_AUTH",
+        "insecure-no-auth",
+        Kind::Switch,
+        "",
+        "serve any address without authentication",
+    ),
+    setting(
+        "RATE_LIMIT_REQUESTS",
+        "rate-limit-requests",
+        Kind::Text,
+        "10",
+        "calls a minute that start work, for each principal",
+    ),
+    setting(
+        "BACKSPACE_ALLOWED_ORIGINS",
+        "allowed-origins",
+        Kind::List,
+        "",
+        "origins such as https://tools.example.com whose pages may call this server (CORS); none when empty",
+    ),
+    setting(
+        "BACKSPACE_HOST_NAMES",
+        "host-names",
+        Kind::List,
+        "",
+        "further host names by which a server without authentication may be addressed",
+    ),
+];
