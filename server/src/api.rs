@@ -41,6 +41,7 @@ mod dispatch;
 mod edge;
 mod event_stream;
 mod gateway;
+mod openapi;
 pub mod origin;
 mod page;
 pub mod rate_limit;

@@ -18,6 +18,7 @@ use tracing::Instrument as _;
 use crate::api::agent_service::AgentService;
 use crate::api::edge::{EdgeError, Gate, call_span, named, refused};
 use crate::api::gateway::failure::Failure;
+use crate::api::openapi;
 use crate::api::page;
 use crate::api::rate_limit::CallClass;
 use crate::task::spec::Violation;
@@ -70,6 +71,8 @@ pub(crate) fn routes(service: AgentService, gate: Gate, drain: CancellationToken
     Router::new()
         .merge(guarded)
         .route("/health", get(health::health))
+        .route("/openapi.json", get(openapi::json))
+        .route("/docs", get(openapi::docs))
         .merge(page::routes())
         .fallback(|| async { Failure::from(EdgeError::NoRoute) })
         .method_not_allowed_fallback(|| async { Failure::from(EdgeError::MethodNotAllowed) })
