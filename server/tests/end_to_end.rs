@@ -18,6 +18,8 @@ mod checkouts;
 mod crash;
 #[path = "end_to_end/drain.rs"]
 mod drain;
+#[path = "edge/suite.rs"]
+mod edge;
 #[path = "end_to_end/endings.rs"]
 mod endings;
 #[path = "end_to_end/event_log.rs"]

@@ -26,6 +26,7 @@ use crate::store::sqlite::SqliteStore;
 use crate::task::id::ServerId;
 use crate::task::spec::SpecPolicy;
 
+mod fields;
 mod grpc;
 mod grpc_web;
 mod http;

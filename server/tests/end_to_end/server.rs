@@ -46,6 +46,11 @@ impl<'a> Launch<'a> {
         self
     }
 
+    pub fn switch(mut self, name: &str) -> Self {
+        self.flags.push(name.to_owned());
+        self
+    }
+
     pub async fn start(self) -> TestServer {
         let server = PathBuf::from(env!("CARGO_BIN_EXE_backspace-server"));
         let supervisor = server.with_file_name("backspace-supervisor");
@@ -114,6 +119,16 @@ impl TestServer {
             ..Options::default()
         };
         Client::connect_lazy(&self.address, options).unwrap()
+    }
+
+    /// Returns where the server answers, as `127.0.0.1:<port>`.
+    pub fn authority(&self) -> &str {
+        self.address.trim_start_matches("http://")
+    }
+
+    /// Returns the id of the process.
+    pub fn id(&self) -> u32 {
+        self.process.id().expect("it runs")
     }
 
     /// Waits until the server has logged a text.
