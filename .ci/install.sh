@@ -23,6 +23,11 @@ python3 -c 'import ensurepip, venv' 2>/dev/null || packages="$packages python3-v
 python3 -m pip --version >/dev/null 2>&1 || packages="$packages python3-pip"
 need npm npm
 need unzip unzip
+need docker docker.io
+need dockerd docker.io
+need mmdebstrap mmdebstrap
+need openssl openssl
+need socat socat
 [ -e /usr/lib/git-core/git-http-backend ] || packages="$packages git"
 if [ -n "$packages" ]; then
     apt-get update -qq
