@@ -27,6 +27,11 @@ need javac default-jdk-headless
 need mvn maven
 need grpc_java_plugin protobuf-compiler-grpc-java-plugin
 need chromium chromium
+need docker docker.io
+need dockerd docker.io
+need mmdebstrap mmdebstrap
+need openssl openssl
+need socat socat
 [ -e /usr/lib/git-core/git-http-backend ] || packages="$packages git"
 if [ -n "$packages" ]; then
     apt-get update -qq

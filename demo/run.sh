@@ -18,6 +18,7 @@ if [ "$restricted" = 1 ] && [ "$(id -u)" != 0 ] && ! grep -qs "$binaries/backspa
         fail "this system restricts user namespaces; install the AppArmor profile: sudo sh packaging/apparmor/install.sh $binaries/backspace-supervisor"
 fi
 
+sandbox=${DEMO_SANDBOX:-local}
 work=$(mktemp -d "${TMPDIR:-/tmp}/backspace-demo.XXXXXX")
 server=
 cleanup() {
@@ -33,9 +34,9 @@ say "1. A small repository whose test fails"
 sh "$here/make-repository.sh" "$work/repositories/greeter.git" "$work/seed"
 git --git-dir "$work/repositories/greeter.git" log --oneline main
 
-say "2. The server (SQLite, local sandbox, local forge, scripted model)"
+say "2. The server (SQLite, $sandbox sandbox, local forge, scripted model)"
 "$binaries/backspace-server" --listen 127.0.0.1:0 --ready-file "$work/ready" --data-folder "$work/data" \
-    --allow-local "$work/repositories" --scripts "$here/scripts" --model scripted/demo --sandbox local \
+    --allow-local "$work/repositories" --scripts "$here/scripts" --model scripted/demo --sandbox "$sandbox" \
     2>"$work/server.log" </dev/null &
 server=$!
 waited=0

@@ -23,6 +23,7 @@ mod content_key;
 mod fetch;
 mod finish;
 mod housekeeping;
+mod image;
 mod markdown;
 mod parts;
 mod prepare;

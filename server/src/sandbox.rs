@@ -45,6 +45,8 @@ pub struct SandboxSpec {
     pub environment: Vec<(String, String)>,
     /// Objects of the repository's mirror, shown read-only at `OBJECTS`.
     pub objects: Option<PathBuf>,
+    /// Bytes of the base once it is checked out: what is small may be sent instead of shown.
+    pub base_bytes: u64,
     /// A cached checkout of the base commit to lie under the work tree.
     pub checkout: Option<PathBuf>,
     /// After this long the sandbox ends by itself, whatever became of the server.
@@ -61,6 +63,7 @@ impl SandboxSpec {
             image: None,
             environment: Vec::new(),
             objects: None,
+            base_bytes: 0,
             checkout: None,
             deadline,
         }
@@ -261,6 +264,21 @@ pub trait SandboxProvider: Send + Sync + 'static {
 
     /// Makes a sandbox, tries what must be refused inside, and says what holds. Fails closed.
     async fn self_test(&self) -> Result<Capabilities, SandboxError>;
+
+    /// Tells whether an image may be asked for; without images all may, and none has an effect.
+    fn allows_image(&self, _image: &str) -> bool {
+        true
+    }
+
+    /// Has the image of a coming sandbox ready, and names it with its content; `None` where sandboxes have none.
+    /// Says meanwhile, in words for a person, how far it is; what the channel has no room for is left out.
+    async fn prepare_image(
+        &self,
+        _image: Option<&str>,
+        _progress: mpsc::Sender<String>,
+    ) -> Result<Option<String>, SandboxError> {
+        Ok(None)
+    }
 
     /// Makes a sandbox whose work tree is empty, or the checkout if one was given.
     async fn create(&self, spec: SandboxSpec) -> Result<Arc<dyn Sandbox>, SandboxError>;

@@ -7,10 +7,16 @@
 
 #[path = "attacks/attacks.rs"]
 mod attacks;
+#[path = "sandbox_docker/checkouts.rs"]
+mod checkouts;
 #[path = "conformance/sandbox.rs"]
 mod conformance;
+#[path = "sandbox_docker/disk.rs"]
+mod disk;
 #[path = "sandbox_docker/fixture.rs"]
 mod fixture;
+#[path = "sandbox_docker/images.rs"]
+mod images;
 #[path = "attacks/inside.rs"]
 mod inside;
 #[path = "attacks/isolation.rs"]
@@ -25,6 +31,8 @@ mod lists;
 mod names;
 #[path = "attacks/network.rs"]
 mod network;
+#[path = "sandbox_docker/pool.rs"]
+mod pool;
 #[path = "sandbox_network/probes.rs"]
 mod probes;
 #[path = "sandbox_network/proxied.rs"]

@@ -30,8 +30,9 @@ const BUFFER_BYTES: usize = 64 * 1024;
 /// Commands and file operations at once; more is refused.
 const MAX_JOBS: usize = 64;
 
-/// Without a server that ever attached, a sandbox that outlives its input ends after this long.
-const FIRST_DEADLINE: Duration = Duration::from_secs(600);
+/// Without a server that ever attached, a sandbox that outlives its input ends after this long: it may have been made
+/// before there was anything to do.
+const FIRST_DEADLINE: Duration = Duration::from_secs(3600);
 
 /// The state of a supervisor.
 pub(super) struct EventLoop {

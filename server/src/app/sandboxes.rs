@@ -55,6 +55,7 @@ async fn docker(config: &Config, supervisor: std::path::PathBuf, jobs: &Jobs) ->
         certificates,
         runtime,
         pull,
+        pool_size,
     } = config.docker.clone();
     let engine = EngineAddress::parse(&host, certificates).map_err(|error| format!("DOCKER_HOST: {error}"))?;
     let images = ImageConfig {
@@ -69,6 +70,8 @@ async fn docker(config: &Config, supervisor: std::path::PathBuf, jobs: &Jobs) ->
         engine,
         images,
         runtime,
+        pool_size,
+        pool_limits: config.sandbox_limits,
         ..DockerConfig::new(config.data_folder.join("docker"), supervisor, &config.image)
     };
     docker.egress.private_ranges = config.private_ranges.clone();

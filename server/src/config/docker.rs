@@ -15,6 +15,8 @@ pub struct DockerSettings {
     pub runtime: Option<String>,
     /// When images are pulled.
     pub pull: PullChoice,
+    /// Containers that are kept ready.
+    pub pool_size: usize,
 }
 
 /// When images are pulled.
@@ -32,12 +34,14 @@ impl Reader<'_> {
             "BACKSPACE_IMAGE_PULL",
             &[("never", PullChoice::Never), ("missing", PullChoice::Missing)],
         );
+        let pool_size = self.number("BACKSPACE_POOL_SIZE", 0..=100);
         let text = |variable: &str| self.values.text(variable).map(str::to_owned);
         Some(DockerSettings {
             host: text("DOCKER_HOST").unwrap_or_default(),
             certificates: self.path("DOCKER_CERT_PATH"),
             runtime: text("BACKSPACE_DOCKER_RUNTIME"),
             pull: pull?,
+            pool_size: pool_size? as usize,
         })
     }
 }

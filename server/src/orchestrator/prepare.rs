@@ -15,7 +15,7 @@ use crate::orchestrator::run_log::RunLog;
 use crate::orchestrator::verify::exec_live;
 use crate::orchestrator::workbench::{Workbench, discard};
 use crate::orchestrator::workspace::Workspace;
-use crate::orchestrator::{Parts, analyse, checkout, stated};
+use crate::orchestrator::{Parts, analyse, checkout, image, stated};
 use crate::sandbox::{ExecSpec, Sandbox, SandboxSpec};
 use crate::task::branch::BranchName;
 use crate::task::event::EventPayload;
@@ -35,9 +35,10 @@ pub(super) async fn prepare(parts: &Arc<Parts>, log: &RunLog, signals: &StopSign
     let (mirror, quarantine, base) = signals
         .interrupt(fetch(parts, log, forge.as_ref(), &repository))
         .await?;
+    let image = signals.interrupt(image::choose(parts, log, &mirror)).await?;
     log.step(10, "Making the sandbox").await?;
     let (sandbox, workspace) = signals
-        .interrupt(enter_sandbox(parts, log, &mirror, &quarantine, &base))
+        .interrupt(enter_sandbox(parts, log, &mirror, &quarantine, &base, image))
         .await?;
     log.set_sandbox(Some(Arc::clone(&sandbox)));
     let limits = log.record().spec.limits;
@@ -66,10 +67,15 @@ async fn enter_sandbox(
     mirror: &Mirror,
     quarantine: &Quarantine,
     base: &Base,
+    image: Option<String>,
 ) -> Result<(Arc<dyn Sandbox>, Workspace), Halt> {
     let record = log.record();
+    let spec_of = |id| SandboxSpec {
+        image: image.clone(),
+        ..sandbox_spec(parts, log, id, mirror)
+    };
     if let Some(id) = record.sandbox_to_enter()
-        && let Some(sandbox) = parts.sandboxes.reattach(sandbox_spec(parts, log, id, mirror)).await?
+        && let Some(sandbox) = parts.sandboxes.reattach(spec_of(id)).await?
     {
         tracing::info!(sandbox.id = %id, "entered the work tree that was left");
         let workspace = Workspace::reenter(Arc::clone(&sandbox), quarantine.clone()).await?;
@@ -80,8 +86,7 @@ async fn enter_sandbox(
     log.write(Vec::new(), |progress| progress.sandbox = Some(id)).await?;
     let branch =
         BranchName::parse(&base.branch).map_err(|error| Failure::lasting(Reason::Internal, error.to_string()))?;
-    let spec = sandbox_spec(parts, log, id, mirror);
-    let (sandbox, workspace) = checkout::furnish(parts, spec, mirror, quarantine, &branch).await?;
+    let (sandbox, workspace) = checkout::furnish(parts, spec_of(id), mirror, quarantine, &branch).await?;
     let Some(checkpoint) = &record.progress.checkpoint else {
         return Ok((sandbox, workspace));
     };
@@ -108,9 +113,10 @@ fn sandbox_spec(parts: &Parts, log: &RunLog, id: SandboxId, mirror: &Mirror) -> 
         id,
         epoch: log.lease().epoch,
         limits: parts.config.sandbox_limits,
-        image: spec.environment.image,
+        image: None,
         environment: Vec::new(),
         objects: Some(mirror.objects.clone()),
+        base_bytes: mirror.bytes,
         checkout: None,
         deadline: spec.limits.max_duration + SANDBOX_SLACK,
     }

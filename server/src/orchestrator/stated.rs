@@ -38,6 +38,11 @@ pub(super) async fn apply(parts: &Parts, log: &RunLog, bench: &mut Workbench) ->
     Ok(())
 }
 
+/// Tells whether sandboxes of this server are made of images.
+pub(super) fn has_images(parts: &Parts) -> bool {
+    parts.sandboxes.name() != WITHOUT_IMAGES
+}
+
 /// Returns how long one set-up command may take.
 pub(super) fn setup_timeout(parts: &Parts, bench: &Workbench) -> Duration {
     let longest = parts.config.verification_timeout;
@@ -81,7 +86,7 @@ fn image_warning(backend: &str, image: &str) -> Option<String> {
 }
 
 /// Writes a warning unless an earlier run of the Task has written it.
-async fn warn_once(parts: &Parts, log: &RunLog, message: String) -> Result<(), Halt> {
+pub(super) async fn warn_once(parts: &Parts, log: &RunLog, message: String) -> Result<(), Halt> {
     let mut is_known = false;
     visit_events(parts.store.as_ref(), log.task(), Sequence::ZERO, |event| {
         is_known |= matches!(&event.payload, EventPayload::Warning { message: told } if *told == message);

@@ -9,30 +9,45 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::mpsc;
 
 use super::egress::{EgressConfig, EgressPolicy};
-use super::{Capabilities, Sandbox, SandboxError, SandboxProvider, SandboxSpec, making};
+use super::{Capabilities, Sandbox, SandboxError, SandboxLimits, SandboxProvider, SandboxSpec, making};
 use crate::jobs::Jobs;
 use crate::task::id::SandboxId;
 
-use self::container::Maker;
+use self::checkouts::Checkouts;
+use self::container::{Keeping, Maker};
+use self::disks::Disks;
 use self::engine::Engine;
 use self::ground::Ground;
 use self::image::Images;
 use self::instance::Instance;
+use self::life::Live;
+use self::pool::{Kind, Pool};
+use self::volumes::Volumes;
 
 pub use self::address::{EngineAddress, InvalidEngineAddress};
+pub use self::disks::WorkTreeLimit;
 pub use self::image::{ImageConfig, PullPolicy};
+pub use self::pool::PoolCounts;
 
 mod address;
 mod attach;
+mod checkouts;
 mod container;
+mod disks;
 mod engine;
 mod ground;
 mod image;
 mod instance;
+mod life;
+mod pool;
+mod pull;
 mod request;
 mod self_test;
+mod sweep;
+mod volumes;
 
 /// A container outlives a lost connection, a failed removal, and whoever dropped it.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
@@ -46,10 +61,20 @@ pub struct DockerConfig {
     pub supervisor: PathBuf,
     /// Where the engine is.
     pub engine: EngineAddress,
+    /// How long the engine may take to begin an answer. A minute.
+    pub answer_deadline: Duration,
     /// Which images.
     pub images: ImageConfig,
     /// The engine's runtime, e.g. `runsc`; its default when `None`.
     pub runtime: Option<String>,
+    /// How the growth of a work tree is limited.
+    pub work_tree_limit: WorkTreeLimit,
+    /// Most bytes of checkouts that are kept to lie under work trees; 0 keeps none. 8 GiB.
+    pub checkout_bytes: u64,
+    /// Containers that are kept ready. None.
+    pub pool_size: usize,
+    /// Limits of those at first; later they are as the last sandbox's.
+    pub pool_limits: SandboxLimits,
     /// What commands may reach at all.
     pub egress: EgressConfig,
 }
@@ -61,8 +86,13 @@ impl DockerConfig {
             state_folder: state_folder.into(),
             supervisor: supervisor.into(),
             engine: EngineAddress::default(),
+            answer_deadline: Duration::from_secs(60),
             images: ImageConfig::new(image),
             runtime: None,
+            work_tree_limit: WorkTreeLimit::default(),
+            checkout_bytes: 8 << 30,
+            pool_size: 0,
+            pool_limits: SandboxLimits::default(),
             egress: EgressConfig::default(),
         }
     }
@@ -71,6 +101,7 @@ impl DockerConfig {
 /// Makes sandboxes by a Docker engine.
 pub struct DockerProvider {
     maker: Arc<Maker>,
+    pool_limits: SandboxLimits,
     jobs: Jobs,
 }
 
@@ -78,21 +109,59 @@ impl DockerProvider {
     /// Prepares the state folder and the way to the engine, which is not asked anything yet.
     pub fn new(config: DockerConfig, jobs: Jobs) -> Result<Self, SandboxError> {
         let instance = Instance::open(&config.state_folder)?;
-        let engine = Arc::new(Engine::new(&config.engine)?);
+        let engine = Arc::new(Engine::new(&config.engine, config.answer_deadline)?);
         let images = Images::new(config.images, Arc::clone(&engine))?;
+        let volumes = Volumes {
+            engine: Arc::clone(&engine),
+            instance: instance.clone(),
+        };
+        let disks = Disks::prepare(instance.folder(), config.work_tree_limit);
+        let checkouts = Checkouts::prepare(instance.folder(), volumes.clone(), config.checkout_bytes);
         let maker = Maker {
             ground: Ground::new(Arc::clone(&engine), &instance, config.supervisor),
             runtime: config.runtime,
             egress: EgressPolicy::new(config.egress),
             jobs: jobs.clone(),
-            live: Arc::default(),
+            live: Live::default(),
+            checkouts: checkouts.map_err(|error| SandboxError::Internal {
+                message: format!("prepare the notes of checkouts: {error}"),
+            })?,
+            disks: disks.map_err(|error| SandboxError::Internal {
+                message: format!("prepare the folder of disks: {error}"),
+            })?,
+            pool: Pool::new(config.pool_size),
+            volumes,
             engine,
             images,
             instance,
         };
+        let maker = Arc::new(maker);
+        if config.pool_size > 0 {
+            jobs.spawn("sandbox pool", pool::keep(Arc::downgrade(&maker), jobs.child_token()));
+        }
         Ok(Self {
-            maker: Arc::new(maker),
+            maker,
+            pool_limits: config.pool_limits,
             jobs,
+        })
+    }
+}
+
+impl DockerProvider {
+    /// Returns how the containers that are kept ready do.
+    pub fn pool_counts(&self) -> PoolCounts {
+        self.maker.pool.counts()
+    }
+
+    async fn make(&self, spec: SandboxSpec, keeping: Keeping) -> Result<Arc<dyn Sandbox>, SandboxError> {
+        let maker = Arc::clone(&self.maker);
+        let work = async move {
+            let sandbox: Arc<dyn Sandbox> = maker.create(spec, keeping).await?;
+            Ok(Some(sandbox))
+        };
+        let made = making::to_the_end(&self.jobs, work).await?;
+        made.ok_or_else(|| SandboxError::Internal {
+            message: "no sandbox was made".into(),
         })
     }
 }
@@ -104,19 +173,60 @@ impl SandboxProvider for DockerProvider {
     }
 
     async fn self_test(&self) -> Result<Capabilities, SandboxError> {
-        self_test::run(&self.maker).await
+        let capabilities = self_test::run(&self.maker).await?;
+        let image = self.maker.images.find(None).await?;
+        self.maker.pool.want(Kind {
+            image,
+            limits: self.pool_limits,
+        });
+        Ok(capabilities)
+    }
+
+    fn allows_image(&self, image: &str) -> bool {
+        self.maker.images.allows(image)
+    }
+
+    async fn prepare_image(
+        &self,
+        image: Option<&str>,
+        progress: mpsc::Sender<String>,
+    ) -> Result<Option<String>, SandboxError> {
+        self.maker.images.prepare(image, &progress).await.map(Some)
     }
 
     async fn create(&self, spec: SandboxSpec) -> Result<Arc<dyn Sandbox>, SandboxError> {
-        let maker = Arc::clone(&self.maker);
-        let work = async move {
-            let sandbox: Arc<dyn Sandbox> = maker.create(spec).await?;
-            Ok(Some(sandbox))
-        };
-        let made = making::to_the_end(&self.jobs, work).await?;
-        made.ok_or_else(|| SandboxError::Internal {
-            message: "no sandbox was made".into(),
-        })
+        let has_checkout = spec.checkout.is_some();
+        let made = self.make(spec, Keeping::Nothing).await;
+        if let Err(error) = &made
+            && has_checkout
+        {
+            self.maker.checkouts.give_up(error);
+        }
+        made
+    }
+
+    async fn checkout(&self, key: &str) -> Option<PathBuf> {
+        self.maker.checkouts.find(key).await.map(PathBuf::from)
+    }
+
+    async fn create_for_checkout(&self, spec: SandboxSpec) -> Result<Option<Arc<dyn Sandbox>>, SandboxError> {
+        if !self.maker.checkouts.are_usable() {
+            return Ok(None);
+        }
+        self.make(spec, Keeping::WorkTree).await.map(Some)
+    }
+
+    async fn keep_checkout(
+        &self,
+        sandbox: &Arc<dyn Sandbox>,
+        key: &str,
+        bytes: u64,
+    ) -> Result<Option<PathBuf>, SandboxError> {
+        let kept = self.maker.keep_checkout(sandbox, key, bytes).await?;
+        if let Err(error) = self.maker.checkouts.evict().await {
+            tracing::warn!(%error, "checkouts could not be evicted");
+        }
+        Ok(kept.map(PathBuf::from))
     }
 
     async fn reattach(&self, spec: SandboxSpec) -> Result<Option<Arc<dyn Sandbox>>, SandboxError> {

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
 use backspace_server::jobs::Jobs;
-use backspace_server::sandbox::docker::{DockerConfig, DockerProvider};
+use backspace_server::sandbox::docker::{DockerConfig, DockerProvider, EngineAddress};
 use backspace_server::sandbox::{Sandbox, SandboxProvider as _};
 use tempfile::TempDir;
 
@@ -16,6 +16,9 @@ pub const MOST_PROCESSES: u32 = 5;
 
 /// Names the image with what the tests need; tests/parts/docker.sh makes it.
 const IMAGE_VARIABLE: &str = "BACKSPACE_TEST_IMAGE";
+
+/// Where the supervisor is, when it can't be built here.
+const SUPERVISOR_VARIABLE: &str = "BACKSPACE_TEST_SUPERVISOR";
 
 /// A provider whose folder goes with it.
 pub struct Backend {
@@ -62,8 +65,22 @@ pub fn provider(state: &Path) -> DockerProvider {
     DockerProvider::new(config(state), Jobs::new()).unwrap()
 }
 
+/// A config for the engine that the Docker client would use as well.
 pub fn config(state: &Path) -> DockerConfig {
-    DockerConfig::new(state, supervisor(), image())
+    let variable = |name: &str| std::env::var(name).ok();
+    // The first of several is enough; a server does this first thing.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let certificates = variable("DOCKER_CERT_PATH").map(Into::into);
+    let host = variable("DOCKER_HOST").unwrap_or_default();
+    DockerConfig {
+        engine: EngineAddress::parse(&host, certificates).unwrap(),
+        ..DockerConfig::new(state, supervisor(), image())
+    }
+}
+
+/// The part says which way to the engine it tests; the server has to find out.
+pub fn are_paths_shared() -> bool {
+    std::env::var("BACKSPACE_TEST_PATHS").as_deref() != Ok("apart")
 }
 
 pub fn image() -> String {
@@ -85,6 +102,9 @@ pub fn supervisor() -> PathBuf {
 }
 
 fn build_supervisor() -> PathBuf {
+    if let Some(path) = std::env::var_os(SUPERVISOR_VARIABLE) {
+        return path.into();
+    }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let target = std::env::current_exe().unwrap().ancestors().nth(3).unwrap().to_owned();
     let built = Command::new("sh")

@@ -10,7 +10,7 @@ use backspace_server::sandbox::{
 };
 use tokio::sync::mpsc;
 
-use crate::fixture::{Backend, config, docker, provider};
+use crate::fixture::{Backend, are_paths_shared, config, docker, provider};
 use crate::inside::{MINUTE, output, spec};
 
 fn container(sandbox: &dyn Sandbox) -> String {
@@ -32,19 +32,26 @@ async fn a_destroyed_sandbox_leaves_nothing_and_may_be_destroyed_again() {
 #[tokio::test]
 async fn what_a_container_wrote_goes_with_it() {
     let backend = Backend::new();
-    let before = docker(&["volume", "ls", "--quiet"]);
     let sandbox = backend.sandbox().await;
-    assert!(
-        docker(&["volume", "ls", "--quiet"]).lines().count() > before.lines().count(),
-        "the control"
-    );
-    sandbox.destroy().await.unwrap();
-    let ours: Vec<_> = docker(&["volume", "ls", "--quiet", "--filter", "dangling=true"])
+    let format = "{{range .Mounts}}{{.Name}} {{.Destination}}\n{{end}}";
+    let mounts = docker(&["inspect", "--format", format, &container(sandbox.as_ref())]);
+    let own = ["/workspace", "/.backspace/spill"];
+    let volumes: Vec<_> = mounts
         .lines()
-        .filter(|name| !before.contains(name))
-        .map(str::to_owned)
+        .filter_map(|line| line.split_once(' '))
+        .filter(|(name, place)| !name.is_empty() && own.contains(place))
+        .map(|(name, _)| name)
         .collect();
-    assert_eq!(ours, Vec::<String>::new());
+    let exist = || {
+        let all = docker(&["volume", "ls", "--quiet"]);
+        volumes
+            .iter()
+            .filter(|name| all.lines().any(|line| line == **name))
+            .count()
+    };
+    assert_eq!(exist(), 2, "the control: {mounts}");
+    sandbox.destroy().await.unwrap();
+    assert_eq!(exist(), 0);
 }
 
 #[tokio::test]
@@ -261,33 +268,46 @@ async fn what_can_not_be_made_says_why_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn an_image_without_git_is_refused() {
+async fn an_engine_that_hangs_or_is_gone_is_told_in_time() {
+    let state = tempfile::tempdir().unwrap();
+    let socket = state.path().join("engine.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let mut config = config(state.path());
+    config.engine = backspace_server::sandbox::docker::EngineAddress::Socket(socket.clone());
+    config.answer_deadline = Duration::from_secs(1);
+    let provider = DockerProvider::new(config, Jobs::new()).unwrap();
+    let begun = Instant::now();
+    for what in ["did not answer within 1 s", "does not answer"] {
+        let refused = [
+            provider.create(spec()).await.err().unwrap(),
+            provider.reattach(spec()).await.err().unwrap(),
+            provider.sweep(&[]).await.err().unwrap(),
+            provider.self_test().await.err().unwrap(),
+        ];
+        for error in refused {
+            let is_told = matches!(&error, SandboxError::Unavailable { message } if message.contains(what));
+            assert!(is_told, "{what}: {error:?}");
+        }
+        // The second time there is nobody any more.
+        drop(std::fs::remove_file(&socket));
+    }
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    drop(listener);
+}
+
+#[tokio::test]
+async fn the_supervisor_comes_by_a_path_only_where_paths_are_shared() {
     let backend = Backend::new();
-    let image = format!("backspace-test-no-git:{}", std::process::id());
-    let id = docker(&["create", &crate::fixture::image(), "true"]);
-    let made = std::process::Command::new("sh")
-        .args([
-            "-c",
-            &format!("tar -c -C / --files-from /dev/null | docker import - {image}"),
-        ])
-        .output()
-        .unwrap();
-    docker(&["rm", id.trim()]);
-    assert!(made.status.success(), "{made:?}");
-    let mut config = config(backend.state.path());
-    config.images.default = image.clone();
-    let refused = DockerProvider::new(config, Jobs::new())
-        .unwrap()
-        .create(spec())
-        .await
-        .err()
-        .unwrap();
-    docker(&["rmi", &image]);
-    assert!(
-        matches!(&refused, SandboxError::Image { message } if message.contains("git")),
-        "{refused}"
-    );
-    assert_eq!(backend.leftovers(), Vec::<String>::new());
+    let sandbox = backend.sandbox().await;
+    let format = "{{range .Mounts}}{{.Destination}} {{.Type}}\n{{end}}";
+    let mounts = docker(&["inspect", "--format", format, &container(sandbox.as_ref())]);
+    let expected = if are_paths_shared() {
+        "/.backspace/bin/backspace-supervisor bind"
+    } else {
+        "/.backspace/bin volume"
+    };
+    assert!(mounts.lines().any(|line| line == expected), "{expected}: {mounts}");
+    sandbox.destroy().await.unwrap();
 }
 
 #[tokio::test]

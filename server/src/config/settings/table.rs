@@ -146,6 +146,13 @@ const GENERAL: &[Setting] = &[
         "when the docker backend pulls an image: never, or missing",
     ),
     setting(
+        "BACKSPACE_POOL_SIZE",
+        "pool-size",
+        Kind::Text,
+        "1",
+        "containers that the docker backend keeps ready, 0 for none",
+    ),
+    setting(
         "DOCKER_HOST",
         "docker-host",
         Kind::Text,

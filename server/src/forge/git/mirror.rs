@@ -95,6 +95,16 @@ impl GitStore {
         checked(&folder, wanted).ok_or_else(|| GitError::internal("mirror", "its record can't be read"))
     }
 
+    /// Reads a file of the mirror's commit as data; `None` when it is not there, or is longer.
+    pub async fn file_at(&self, mirror: &Mirror, path: &str, most_bytes: usize) -> Result<Option<Vec<u8>>, GitError> {
+        let call = Call::new(["cat-file", "blob"])
+            .arg(format!("{}:{path}", mirror.commit))
+            .git_dir(&mirror.folder)
+            .stdout_bytes(most_bytes);
+        let output = self.git().attempt(call, &[]).await?;
+        Ok((output.status.success() && !output.truncated).then_some(output.stdout))
+    }
+
     async fn tip(&self, remote: &GitRemote, branch: &BranchName) -> Result<ObjectId, GitError> {
         if let Some(tip) = self.remote_head(remote, branch).await? {
             return Ok(tip);

@@ -1,41 +1,43 @@
 //! A sandbox's life at the engine: created, attached to before it is started, entered, removed.
 //!
 //! Whatever carries this server's label and is neither in use nor kept is removed by a sweep, so nothing has to
-//! be undone that a crash interrupted.
+//! be undone that a crash interrupted; volumes that a failed creation made are that sweep's as well.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use bollard::query_parameters::{
-    CreateContainerOptions, InspectContainerOptions, ListContainersOptions, RemoveContainerOptions,
-    StartContainerOptions,
+    CreateContainerOptions, InspectContainerOptions, RenameContainerOptions, StartContainerOptions,
 };
 
-use super::attach::attach;
-use super::engine::{Engine, is_conflict, is_missing, is_slow_kill};
+use super::attach::{Attachment, attach};
+use super::checkouts::Checkouts;
+use super::disks::{Disk, Disks};
+use super::engine::{Engine, is_missing};
 use super::ground::Ground;
 use super::image::{ImageId, Images};
 use super::instance::Instance;
-use super::request::{self, ContainerPlan, INSTANCE_LABEL, SANDBOX_LABEL};
+use super::life::{Life, Live};
+use super::pool::{Kind, Pool, Ready};
+use super::request::{self, ContainerPlan, INSTANCE_LABEL, WorkTreeVolume};
+use super::volumes::{self, Purpose, Volumes};
 use crate::jobs::Jobs;
 use crate::sandbox::egress::EgressPolicy;
-use crate::sandbox::supervised::{self, Lifecycle, Session, SupervisedSandbox};
+use crate::sandbox::supervised::{Entry, Lifecycle, Session, SupervisedSandbox};
 use crate::sandbox::{ExecSpec, Sandbox, SandboxError, SandboxSpec};
 use crate::task::id::SandboxId;
-
-/// How long a removal that the engine has begun may take.
-const REMOVAL_DEADLINE: Duration = Duration::from_secs(20);
-const REMOVAL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// How long git may take to say that it is there.
 const GIT_DEADLINE: Duration = Duration::from_secs(20);
 
-/// Sandboxes in use by this process, and by how many.
-type Live = Arc<Mutex<HashMap<SandboxId, usize>>>;
+/// Whether the work tree of a new sandbox is to be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keeping {
+    /// It goes with the sandbox.
+    Nothing,
+    /// It may become a checkout.
+    WorkTree,
+}
 
 /// What is needed to make sandboxes.
 pub(super) struct Maker {
@@ -47,23 +49,65 @@ pub(super) struct Maker {
     pub(super) egress: Arc<EgressPolicy>,
     pub(super) jobs: Jobs,
     pub(super) live: Live,
+    pub(super) volumes: Volumes,
+    pub(super) checkouts: Checkouts,
+    pub(super) disks: Disks,
+    pub(super) pool: Pool,
+}
+
+/// A container that was created and not started.
+struct Created {
+    name: String,
+    disk: Option<Disk>,
+}
+
+async fn release(disk: Option<Disk>) {
+    if let Some(disk) = disk {
+        disk.release().await;
+    }
 }
 
 impl Maker {
-    /// Makes a sandbox; removes what it made when that fails.
-    pub(super) async fn create(&self, spec: SandboxSpec) -> Result<Arc<SupervisedSandbox>, SandboxError> {
+    /// Makes a sandbox, of a container that is ready where there is one; removes what it made when that fails.
+    pub(super) async fn create(
+        &self,
+        spec: SandboxSpec,
+        keeping: Keeping,
+    ) -> Result<Arc<SupervisedSandbox>, SandboxError> {
+        let begun = tokio::time::Instant::now();
         let image = self.images.find(spec.image.as_deref()).await?;
+        let kind = Kind {
+            image: image.clone(),
+            limits: spec.limits,
+        };
+        if keeping == Keeping::Nothing
+            && let Some(ready) = self.pool.take(&spec, kind)
+        {
+            match self.adopt(&spec, ready).await {
+                Ok(sandbox) => {
+                    let ready_ms = begun.elapsed().as_millis();
+                    tracing::debug!(sandbox.id = %spec.id, ready_ms, "made a sandbox of a container that was ready");
+                    return Ok(sandbox);
+                }
+                Err(error) => tracing::debug!(sandbox.id = %spec.id, %error, "a container that was ready is not fit"),
+            }
+        }
         // Before there is anything that a sweep could take for left.
-        let life = self.life(spec.id);
+        let life = self.live.begin(spec.id, &self.volumes);
         // A container of that name that was there before is another sandbox's, and stays.
-        let name = self.create_container(&spec, &image).await?;
+        let created = self.create_container(&spec, &image, keeping).await?;
         let made = async {
-            let sandbox = self.start(&spec, &name, &life).await?;
+            let attachment = self.start(created).await?;
+            let sandbox = self.enter(&spec, Entry::Fresh, attachment, &life).await?;
             self.require_git(sandbox.as_ref(), &image).await?;
             Ok(sandbox)
         };
         match made.await {
-            Ok(sandbox) => Ok(sandbox),
+            Ok(sandbox) => {
+                let ready_ms = begun.elapsed().as_millis();
+                tracing::debug!(sandbox.id = %spec.id, ready_ms, "made a sandbox of a new container");
+                Ok(sandbox)
+            }
             Err(error) => {
                 self.ground.forget().await;
                 life.destroy().await?;
@@ -72,9 +116,50 @@ impl Maker {
         }
     }
 
-    async fn create_container(&self, spec: &SandboxSpec, image: &ImageId) -> Result<String, SandboxError> {
+    /// Makes a container that waits for a sandbox.
+    pub(super) async fn make_ready(&self, kind: Kind) -> Result<Ready, SandboxError> {
+        let mut spec = SandboxSpec::of_no_task(Duration::ZERO);
+        spec.limits = kind.limits;
+        let life = self.live.begin(spec.id, &self.volumes);
+        let created = self.create_container(&spec, &kind.image, Keeping::Nothing).await?;
+        match self.start(created).await {
+            Ok(attachment) => Ok(Ready::new(kind, life, attachment)),
+            Err(error) => {
+                life.destroy().await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes a waiting container the sandbox's: by its name, since nothing else of it can be changed.
+    async fn adopt(&self, spec: &SandboxSpec, ready: Ready) -> Result<Arc<SupervisedSandbox>, SandboxError> {
+        let life = self.live.begin(spec.id, &self.volumes);
+        let options = RenameContainerOptions {
+            name: request::name(spec.id),
+        };
+        let waiting = request::name(ready.life.id());
+        if let Err(error) = self.engine.client().rename_container(&waiting, options).await {
+            ready.life.destroy().await?;
+            return Err(self.engine.fault("rename the container", error));
+        }
+        match self.enter(spec, Entry::Fresh, ready.attachment, &life).await {
+            Ok(sandbox) => Ok(sandbox),
+            Err(error) => {
+                life.destroy().await?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn create_container(
+        &self,
+        spec: &SandboxSpec,
+        image: &ImageId,
+        keeping: Keeping,
+    ) -> Result<Created, SandboxError> {
         let common = self.ground.find(image).await?;
         let objects = spec.objects.as_ref().filter(|_| common.has_paths);
+        let (work_tree, disk) = self.work_tree(spec, keeping, common.has_paths).await?;
         let body = request::body(&ContainerPlan {
             id: spec.id,
             instance: self.instance.id(),
@@ -82,6 +167,7 @@ impl Maker {
             runtime: self.runtime.as_deref(),
             limits: spec.limits,
             supervisor: &common.supervisor,
+            work_tree: &work_tree,
             objects: objects.and_then(|path| path.to_str()),
         });
         let name = request::name(spec.id);
@@ -90,25 +176,74 @@ impl Maker {
             ..CreateContainerOptions::default()
         };
         let made = self.engine.client().create_container(Some(options), body).await;
-        made.map(|_| name)
-            .map_err(|error| self.engine.fault("create the container", error))
+        match made {
+            Ok(_) => Ok(Created { name, disk }),
+            Err(error) => {
+                release(disk).await;
+                Err(self.engine.fault("create the container", error))
+            }
+        }
     }
 
-    /// Attaches first, so that nothing the supervisor says is missed.
-    async fn start(
+    /// Has the volumes of a work tree ready.
+    async fn work_tree(
         &self,
         spec: &SandboxSpec,
-        name: &str,
+        keeping: Keeping,
+        has_paths: bool,
+    ) -> Result<(WorkTreeVolume, Option<Disk>), SandboxError> {
+        if keeping == Keeping::WorkTree {
+            self.volumes.make(spec.id, Purpose::Tree, None).await?;
+            return Ok((WorkTreeVolume::Named(volumes::name(spec.id, Purpose::Tree)), None));
+        }
+        // A checkout is known to the rest of the server by a path, which is the name of its volume here.
+        let Some(checkout) = spec.checkout.as_ref().and_then(|path| path.to_str()) else {
+            let disk = if has_paths {
+                self.disks.make(spec.id, spec.limits.disk_bytes).await?
+            } else {
+                None
+            };
+            let device = disk.as_ref().map(|disk| WorkTreeVolume::Disk(disk.device().to_owned()));
+            return Ok((device.unwrap_or(WorkTreeVolume::Own), disk));
+        };
+        let lower = self.volumes.find(checkout).await?;
+        let over = WorkTreeVolume::Over {
+            lower: lower.ok_or_else(|| SandboxError::Unavailable {
+                message: format!("the engine has no volume {checkout} any more"),
+            })?,
+            upper: self.volumes.make(spec.id, Purpose::Upper, Some(checkout)).await?,
+            scratch: self.volumes.make(spec.id, Purpose::Scratch, Some(checkout)).await?,
+        };
+        Ok((over, None))
+    }
+
+    /// Starts a container; attaches first, so that nothing the supervisor says is missed.
+    async fn start(&self, created: Created) -> Result<Attachment, SandboxError> {
+        let Created { name, disk } = created;
+        let started = async {
+            let attachment = attach(&self.engine, &name).await?;
+            let started = self
+                .engine
+                .client()
+                .start_container(&name, None::<StartContainerOptions>)
+                .await;
+            started.map_err(|error| self.engine.fault("start the container", error))?;
+            Ok(attachment)
+        };
+        let started = started.await;
+        // From here on the container alone holds its disk, or nobody does.
+        release(disk).await;
+        started
+    }
+
+    async fn enter(
+        &self,
+        spec: &SandboxSpec,
+        entry: Entry,
+        attachment: Attachment,
         life: &Arc<Life>,
     ) -> Result<Arc<SupervisedSandbox>, SandboxError> {
-        let attachment = attach(&self.engine, name).await?;
-        let started = self
-            .engine
-            .client()
-            .start_container(name, None::<StartContainerOptions>)
-            .await;
-        started.map_err(|error| self.engine.fault("start the container", error))?;
-        let session = Session::new(spec, supervised::Entry::Fresh, Arc::clone(&self.egress));
+        let session = Session::new(spec, entry, Arc::clone(&self.egress));
         let lifecycle: Arc<dyn Lifecycle> = Arc::<Life>::clone(life);
         let entered =
             SupervisedSandbox::enter(&self.jobs, session, attachment.reader, attachment.writer, lifecycle).await;
@@ -143,18 +278,31 @@ impl Maker {
         }
     }
 
+    /// Ends a sandbox whose work tree may be kept, and keeps it under a key; nothing when it may not.
+    pub(super) async fn keep_checkout(
+        &self,
+        sandbox: &Arc<dyn Sandbox>,
+        key: &str,
+        bytes: u64,
+    ) -> Result<Option<String>, SandboxError> {
+        let volume = volumes::name(sandbox.id(), Purpose::Tree);
+        if self.volumes.find(&volume).await?.is_none() {
+            return Ok(None);
+        }
+        self.checkouts.note(key, &volume, bytes)?;
+        sandbox.destroy().await?;
+        self.checkouts.made(key)?;
+        Ok(Some(volume))
+    }
+
     /// Attaches to the container that a sandbox left running.
     pub(super) async fn reattach(&self, spec: SandboxSpec) -> Result<Option<Arc<dyn Sandbox>>, SandboxError> {
+        let life = self.live.begin(spec.id, &self.volumes);
         if !self.is_running(spec.id).await? {
             return Ok(None);
         }
-        let life = self.life(spec.id);
         let attachment = attach(&self.engine, &request::name(spec.id)).await?;
-        let session = Session::new(&spec, supervised::Entry::Running, Arc::clone(&self.egress));
-        let lifecycle: Arc<dyn Lifecycle> = Arc::<Life>::clone(&life);
-        let entered =
-            SupervisedSandbox::enter(&self.jobs, session, attachment.reader, attachment.writer, lifecycle).await;
-        let sandbox: Arc<dyn Sandbox> = entered?;
+        let sandbox: Arc<dyn Sandbox> = self.enter(&spec, Entry::Running, attachment, &life).await?;
         Ok(Some(sandbox))
     }
 
@@ -176,118 +324,4 @@ impl Maker {
         let is_running = found.state.and_then(|state| state.running).unwrap_or(false);
         Ok(is_own && is_running)
     }
-
-    /// Removes containers of this server that are neither kept nor in use by this process.
-    pub(super) async fn sweep(&self, keep: &[SandboxId]) -> Result<usize, SandboxError> {
-        let filters = HashMap::from([(
-            "label".to_owned(),
-            vec![format!("{INSTANCE_LABEL}={}", self.instance.id())],
-        )]);
-        let options = ListContainersOptions {
-            all: true,
-            filters: Some(filters),
-            ..ListContainersOptions::default()
-        };
-        let listed = self.engine.client().list_containers(Some(options)).await;
-        let listed = listed.map_err(|error| self.engine.fault("list the containers", error))?;
-        let mut count = 0;
-        for container in listed {
-            let labels = container.labels.unwrap_or_default();
-            let id = labels
-                .get(SANDBOX_LABEL)
-                .and_then(|text| text.parse::<SandboxId>().ok());
-            let is_used = id.is_some_and(|id| keep.contains(&id) || self.lives().contains_key(&id));
-            if !is_used && let Some(container) = container.id {
-                remove(&self.engine, &container).await?;
-                count += 1;
-            }
-        }
-        Ok(count)
-    }
-
-    fn lives(&self) -> std::sync::MutexGuard<'_, HashMap<SandboxId, usize>> {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn life(&self, id: SandboxId) -> Arc<Life> {
-        *self.lives().entry(id).or_default() += 1;
-        Arc::new(Life {
-            id,
-            engine: Arc::clone(&self.engine),
-            live: Arc::clone(&self.live),
-            counts: AtomicBool::new(true),
-        })
-    }
-}
-
-/// What belongs to one sandbox at the engine.
-struct Life {
-    id: SandboxId,
-    engine: Arc<Engine>,
-    live: Live,
-    /// Whether it is counted among the live.
-    counts: AtomicBool,
-}
-
-impl Life {
-    fn forget(&self) {
-        if !self.counts.swap(false, Ordering::AcqRel) {
-            return;
-        }
-        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Entry::Occupied(mut entry) = live.entry(self.id) {
-            *entry.get_mut() -= 1;
-            if *entry.get() == 0 {
-                entry.remove();
-            }
-        }
-    }
-}
-
-/// A sandbox that was dropped without a word is a sweep's.
-impl Drop for Life {
-    fn drop(&mut self) {
-        self.forget();
-    }
-}
-
-#[async_trait]
-impl Lifecycle for Life {
-    async fn detach(&self) {
-        self.forget();
-    }
-
-    async fn destroy(&self) -> Result<(), SandboxError> {
-        remove(&self.engine, &request::name(self.id)).await?;
-        self.forget();
-        Ok(())
-    }
-}
-
-/// Kills and removes a container with its volumes; waits for a removal that is under way.
-async fn remove(engine: &Engine, container: &str) -> Result<(), SandboxError> {
-    let removed = async {
-        loop {
-            let options = RemoveContainerOptions {
-                force: true,
-                v: true,
-                ..RemoveContainerOptions::default()
-            };
-            match engine.client().remove_container(container, Some(options)).await {
-                Ok(()) => return Ok(()),
-                Err(error) if is_missing(&error) => return Ok(()),
-                // The engine tells of no end of a removal.
-                Err(error) if is_conflict(&error) => tokio::time::sleep(REMOVAL_INTERVAL).await,
-                Err(error) if is_slow_kill(&error) => {}
-                Err(error) => return Err(engine.fault("remove the container", error)),
-            }
-        }
-    };
-    tokio::time::timeout(REMOVAL_DEADLINE, removed)
-        .await
-        .unwrap_or_else(|_| {
-            Err(SandboxError::Unavailable {
-                message: format!("the engine does not end the removal of the container {container}"),
-            })
-        })
 }

@@ -3,14 +3,13 @@
 //! The one place that knows the client's errors. Every call has a deadline, so that an engine that hangs is
 //! `Unavailable` and never holds a Task for longer.
 
+use std::time::Duration;
+
 use bollard::errors::Error;
 use bollard::{API_DEFAULT_VERSION, Docker};
 
 use super::EngineAddress;
 use crate::sandbox::SandboxError;
-
-/// How long the engine may take to begin an answer.
-const ANSWER_DEADLINE_SECONDS: u64 = 60;
 
 /// Oldest version of the engine's interface that has all that a sandbox is made of.
 const OLDEST_VERSION: (u32, u32) = (1, 41);
@@ -19,6 +18,7 @@ const OLDEST_VERSION: (u32, u32) = (1, 41);
 pub(super) struct Engine {
     client: Docker,
     address: EngineAddress,
+    answer_deadline: Duration,
 }
 
 /// What an engine says about itself.
@@ -34,20 +34,21 @@ pub(super) struct EngineFacts {
 
 impl Engine {
     /// Makes the way. The engine is not asked yet.
-    pub(super) fn new(address: &EngineAddress) -> Result<Self, SandboxError> {
+    pub(super) fn new(address: &EngineAddress, answer_deadline: Duration) -> Result<Self, SandboxError> {
+        let seconds = answer_deadline.as_secs().max(1);
         let made = match address {
             EngineAddress::Socket(path) => {
-                Docker::connect_with_unix(&path.to_string_lossy(), ANSWER_DEADLINE_SECONDS, API_DEFAULT_VERSION)
+                Docker::connect_with_unix(&path.to_string_lossy(), seconds, API_DEFAULT_VERSION)
             }
             EngineAddress::Plain(host) => {
-                Docker::connect_with_http(&format!("tcp://{host}"), ANSWER_DEADLINE_SECONDS, API_DEFAULT_VERSION)
+                Docker::connect_with_http(&format!("tcp://{host}"), seconds, API_DEFAULT_VERSION)
             }
             EngineAddress::Tls { host, certificates } => Docker::connect_with_ssl(
                 &format!("tcp://{host}"),
                 &certificates.join("key.pem"),
                 &certificates.join("cert.pem"),
                 &certificates.join("ca.pem"),
-                ANSWER_DEADLINE_SECONDS,
+                seconds,
                 API_DEFAULT_VERSION,
             ),
         };
@@ -57,6 +58,7 @@ impl Engine {
         Ok(Self {
             client,
             address: address.clone(),
+            answer_deadline,
         })
     }
 
@@ -112,7 +114,7 @@ impl Engine {
                     message,
                 );
             }
-            Error::RequestTimeoutError => format!("it did not answer within {ANSWER_DEADLINE_SECONDS} s"),
+            Error::RequestTimeoutError => format!("it did not answer within {} s", self.answer_deadline.as_secs()),
             error => chain(error),
         };
         SandboxError::Unavailable {

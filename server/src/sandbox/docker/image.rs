@@ -7,9 +7,12 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bollard::models::ImageInspect;
 use globset::{Glob, GlobMatcher};
+use tokio::sync::mpsc;
 
 use super::engine::{Engine, is_missing};
+use super::pull::pull;
 use crate::sandbox::SandboxError;
 
 /// Longest name of an image.
@@ -91,16 +94,40 @@ impl Images {
         })
     }
 
+    /// Tells whether an image may be asked for.
+    pub(super) fn allows(&self, image: &str) -> bool {
+        self.choose(Some(image)).is_ok()
+    }
+
+    /// Pulls the image that was asked for, or the default, if it is not there and that is wanted; returns what it
+    /// is, for a person.
+    pub(super) async fn prepare(
+        &self,
+        asked: Option<&str>,
+        progress: &mpsc::Sender<String>,
+    ) -> Result<String, SandboxError> {
+        let name = self.choose(asked)?;
+        if self.config.pull == PullPolicy::Missing && may_be_pulled(name) && self.look(name).await?.is_none() {
+            pull(&self.engine, name, progress).await?;
+        }
+        let id = self.find(asked).await?;
+        Ok(format!("the image {name} ({})", id.as_str()))
+    }
+
+    /// Asks the engine for an image; nothing when it has none of that name.
+    async fn look(&self, name: &str) -> Result<Option<ImageInspect>, SandboxError> {
+        match self.engine.client().inspect_image(name).await {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if is_missing(&error) => Ok(None),
+            Err(error) => Err(self.engine.fault(&format!("look at the image {name}"), error)),
+        }
+    }
+
     /// Finds the image that was asked for, or the default, and returns its id.
     pub(super) async fn find(&self, asked: Option<&str>) -> Result<ImageId, SandboxError> {
         let name = self.choose(asked)?;
-        let found = self.engine.client().inspect_image(name).await.map_err(|error| {
-            if is_missing(&error) {
-                return SandboxError::Image {
-                    message: format!("the engine has no image {name}; build or pull it (see docs/docker.md)"),
-                };
-            }
-            self.engine.fault(&format!("look at the image {name}"), error)
+        let found = self.look(name).await?.ok_or_else(|| SandboxError::Image {
+            message: format!("the engine has no image {name}; build or pull it (see docs/docker.md)"),
         })?;
         let volumes = found.config.and_then(|config| config.volumes).unwrap_or_default();
         if !volumes.is_empty() {
@@ -153,6 +180,11 @@ impl Images {
     }
 }
 
+/// The name of the image that is made by hand belongs to nobody at a public registry, and is not asked for there.
+fn may_be_pulled(name: &str) -> bool {
+    name != "backspace-sandbox" && !name.starts_with("backspace-sandbox:") && ImageId::parse(name).is_none()
+}
+
 /// Tells whether a text can be an image's name, with tag or digest. The engine judges it in the end.
 fn is_name(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/:@".contains(&byte);
@@ -167,10 +199,17 @@ fn is_name(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn an_image_is_the_default_or_matches_a_pattern_and_is_a_name() {
-        let engine = Arc::new(Engine::new(&super::super::EngineAddress::Plain("127.0.0.1:1".into())).unwrap());
+        let engine = Arc::new(
+            Engine::new(
+                &super::super::EngineAddress::Plain("127.0.0.1:1".into()),
+                Duration::from_secs(1),
+            )
+            .unwrap(),
+        );
         let config = ImageConfig {
             allowed: vec!["registry.example/team/*".into(), "node:22*".into()],
             ..ImageConfig::new("usual:latest")

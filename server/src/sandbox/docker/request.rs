@@ -7,7 +7,8 @@ use std::collections::HashMap;
 
 use bollard::models::{
     ContainerCreateBody, HealthConfig, HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig, Mount,
-    MountBindOptions, MountBindOptionsPropagationEnum, MountType, MountVolumeOptions, ResourcesUlimits,
+    MountBindOptions, MountBindOptionsPropagationEnum, MountType, MountVolumeOptions, MountVolumeOptionsDriverConfig,
+    ResourcesUlimits,
 };
 
 use super::ground::SupervisorSource;
@@ -54,13 +55,39 @@ pub(super) struct ContainerPlan<'a> {
     pub(super) runtime: Option<&'a str>,
     pub(super) limits: SandboxLimits,
     pub(super) supervisor: &'a SupervisorSource,
+    pub(super) work_tree: &'a WorkTreeVolume,
     /// Path of the mirror's objects as the engine sees it.
     pub(super) objects: Option<&'a str>,
+}
+
+/// What the work tree is in. Names are this server's own, paths the engine's, which no character of makes two options.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum WorkTreeVolume {
+    /// A volume that goes with the container.
+    Own,
+    /// A volume of this name.
+    Named(String),
+    /// The file system of a loop device, which goes with the container's mount.
+    Disk(String),
+    /// An overlay of paths at the engine, which goes with the container.
+    Over {
+        /// The checkout, never written.
+        lower: String,
+        /// What was changed.
+        upper: String,
+        /// The overlay's own.
+        scratch: String,
+    },
 }
 
 /// Returns the name of a sandbox's container.
 pub(super) fn name(id: SandboxId) -> String {
     format!("backspace-{id}")
+}
+
+/// Returns the sandbox of a container's name, as the engine lists it.
+pub(super) fn id_of_name(name: &str) -> Option<SandboxId> {
+    name.trim_start_matches('/').strip_prefix("backspace-")?.parse().ok()
 }
 
 /// Returns what a container, and whatever else the engine keeps for it, is known by.
@@ -164,9 +191,41 @@ fn mounts(plan: &ContainerPlan<'_>) -> Vec<Mount> {
             ..volume(SUPERVISOR_FOLDER)
         },
     };
-    let mut mounts = vec![supervisor, volume(WORK_TREE), volume(SPILL)];
+    let mut mounts = vec![supervisor, work_tree(plan.work_tree), volume(SPILL)];
     mounts.extend(plan.objects.map(|path| bound(path, OBJECTS)));
     mounts
+}
+
+fn work_tree(of: &WorkTreeVolume) -> Mount {
+    let own = volume(WORK_TREE);
+    match of {
+        WorkTreeVolume::Own => own,
+        WorkTreeVolume::Named(name) => Mount {
+            source: Some(name.clone()),
+            ..own
+        },
+        WorkTreeVolume::Disk(device) => mounted(own, "ext4", device, "nosuid,nodev,noatime"),
+        WorkTreeVolume::Over { lower, upper, scratch } => {
+            let layers = format!("lowerdir={lower},upperdir={upper},workdir={scratch}");
+            mounted(own, "overlay", "overlay", &layers)
+        }
+    }
+}
+
+/// A volume that the engine mounts with options, at the container's start.
+fn mounted(volume: Mount, kind: &str, device: &str, options: &str) -> Mount {
+    let options = [("type", kind), ("device", device), ("o", options)];
+    let driver = MountVolumeOptionsDriverConfig {
+        name: Some("local".into()),
+        options: Some(options.map(|(name, value)| (name.to_owned(), value.to_owned())).into()),
+    };
+    Mount {
+        volume_options: volume.volume_options.map(|options| MountVolumeOptions {
+            driver_config: Some(driver),
+            ..options
+        }),
+        ..volume
+    }
 }
 
 /// A path of the engine's machine, read-only.

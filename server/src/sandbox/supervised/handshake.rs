@@ -18,6 +18,9 @@ use crate::sandbox::SandboxError;
 /// How long a supervisor may take to greet and to end what it runs.
 const GREETING_DEADLINE: Duration = Duration::from_secs(30);
 
+/// More than the pipes of a killed command hold.
+const LEFT_CREDIT_BYTES: u64 = 64 << 20;
+
 /// What a greeting gave.
 pub(super) struct Greeted {
     /// What is enforced inside.
@@ -125,6 +128,10 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Greeting<'_, R, W> {
         let mut running: BTreeSet<u32> = execs.into_iter().collect();
         for stream in &running {
             self.send(kind::KILL, *stream, &[]).await?;
+            // What a streamed one wrote is nobody's now, and must not keep its end waiting.
+            let mut credit = Vec::new();
+            frame::encode(kind::CREDIT, *stream, LEFT_CREDIT_BYTES, &[], &mut credit);
+            self.write(&credit).await?;
         }
         while !running.is_empty() {
             let frame = self.next_frame().await?;

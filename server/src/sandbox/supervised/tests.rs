@@ -202,8 +202,11 @@ async fn a_running_supervisor_is_entered_and_its_commands_are_ended() {
             let (_, attach) = peer.expect::<Attach>(kind::ATTACH).await;
             assert_eq!(attach.epoch, 3);
             peer.send_hello(3, vec![4, 5]).await;
-            peer.expect_signal(kind::KILL, 4, 0).await;
-            peer.expect_signal(kind::KILL, 5, 0).await;
+            for stream in [4, 5] {
+                peer.expect_signal(kind::KILL, stream, 0).await;
+                // Else a streamed one would wait for its reader.
+                peer.expect_signal(kind::CREDIT, stream, 64 << 20).await;
+            }
             peer.send(kind::EXEC_DONE, 5, &done()).await;
             peer.expect_signal(kind::FORGET, 5, 0).await;
             peer.send(kind::EXEC_DONE, 4, &done()).await;

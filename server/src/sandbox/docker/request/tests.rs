@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn request(supervisor: &SupervisorSource, objects: Option<&str>) -> serde_json::Value {
+fn request(supervisor: &SupervisorSource, work_tree: &WorkTreeVolume, objects: Option<&str>) -> serde_json::Value {
     let image = ImageId::parse(&format!("sha256:{}", "1".repeat(64))).unwrap();
     let id = "00000000000000000000000000000001".parse().unwrap();
     let body = body(&ContainerPlan {
@@ -12,6 +12,7 @@ fn request(supervisor: &SupervisorSource, objects: Option<&str>) -> serde_json::
         runtime: None,
         limits: SandboxLimits::default(),
         supervisor,
+        work_tree,
         objects,
     });
     serde_json::to_value(body).unwrap()
@@ -20,14 +21,18 @@ fn request(supervisor: &SupervisorSource, objects: Option<&str>) -> serde_json::
 #[test]
 fn the_request_is_the_snapshot() {
     let supervisor = SupervisorSource::Path("/state/supervisor".into());
-    let sent = request(&supervisor, Some("/mirror/objects"));
+    let sent = request(&supervisor, &WorkTreeVolume::Own, Some("/mirror/objects"));
     let expected: serde_json::Value = serde_json::from_str(include_str!("snapshot.json")).unwrap();
     assert_eq!(sent, expected, "{}", serde_json::to_string_pretty(&sent).unwrap());
 }
 
 #[test]
 fn where_no_path_is_shared_none_is_in_the_request() {
-    let sent = request(&SupervisorSource::Volume("backspace-supervisor-0".into()), None);
+    let sent = request(
+        &SupervisorSource::Volume("backspace-supervisor-0".into()),
+        &WorkTreeVolume::Own,
+        None,
+    );
     let mounts = sent["HostConfig"]["Mounts"].as_array().unwrap();
     let kinds: Vec<_> = mounts.iter().map(|mount| (&mount["Type"], &mount["Source"])).collect();
     let (volume, none) = (serde_json::json!("volume"), serde_json::Value::Null);
@@ -38,5 +43,42 @@ fn where_no_path_is_shared_none_is_in_the_request() {
 #[test]
 fn a_socket_of_the_engine_is_never_among_the_mounts() {
     let supervisor = SupervisorSource::Path("/state/supervisor".into());
-    assert!(!request(&supervisor, None).to_string().contains("docker.sock"));
+    assert!(
+        !request(&supervisor, &WorkTreeVolume::Own, None)
+            .to_string()
+            .contains("docker.sock")
+    );
+}
+
+#[test]
+fn a_checkout_lies_under_a_work_tree_that_goes_with_the_container() {
+    let over = WorkTreeVolume::Over {
+        lower: "/v/tree/_data".into(),
+        upper: "/v/upper/_data".into(),
+        scratch: "/v/scratch/_data".into(),
+    };
+    let sent = request(&SupervisorSource::Volume("backspace-supervisor-0".into()), &over, None);
+    let expected = serde_json::json!({
+        "Target": "/workspace",
+        "Type": "volume",
+        "VolumeOptions": {
+            "NoCopy": true,
+            "DriverConfig": {
+                "Name": "local",
+                "Options": {
+                    "type": "overlay",
+                    "device": "overlay",
+                    "o": "lowerdir=/v/tree/_data,upperdir=/v/upper/_data,workdir=/v/scratch/_data",
+                },
+            },
+        },
+    });
+    assert_eq!(sent["HostConfig"]["Mounts"][1], expected);
+}
+
+#[test]
+fn a_sandbox_is_known_by_the_name_of_its_container() {
+    let id = SandboxId::random();
+    assert_eq!(id_of_name(&format!("/{}", name(id))), Some(id));
+    assert_eq!((id_of_name("/other"), id_of_name("/backspace-x")), (None, None));
 }

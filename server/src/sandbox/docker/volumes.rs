@@ -1,0 +1,145 @@
+//! Volumes that the engine keeps for this server: the layers of work trees, and kept checkouts.
+//!
+//! They have names, because an overlay is made of their paths at the engine, which the server only passes on: so it
+//! works where no path is shared. A volume without a name goes with its container and is none of these.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bollard::models::VolumeCreateRequest;
+use bollard::query_parameters::{ListVolumesOptions, RemoveVolumeOptions};
+
+use super::engine::{Engine, is_conflict, is_missing};
+use super::instance::Instance;
+use super::request::{INSTANCE_LABEL, SANDBOX_LABEL, labels};
+use crate::sandbox::SandboxError;
+use crate::task::id::SandboxId;
+
+/// Label of the checkout that lies under a layer.
+const CHECKOUT_LABEL: &str = "backspace.checkout";
+
+/// A volume of this server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct OwnVolume {
+    pub(super) name: String,
+    /// The sandbox it was made for.
+    pub(super) sandbox: Option<SandboxId>,
+    /// The volume of the checkout below.
+    pub(super) checkout: Option<String>,
+}
+
+/// What a volume is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// What a work tree differs by from the checkout below.
+    Upper,
+    /// The overlay's own.
+    Scratch,
+    /// A work tree that is to be kept as a checkout.
+    Tree,
+}
+
+/// Returns the name of a sandbox's volume.
+pub(super) fn name(id: SandboxId, purpose: Purpose) -> String {
+    let purpose = match purpose {
+        Purpose::Upper => "upper",
+        Purpose::Scratch => "scratch",
+        Purpose::Tree => "tree",
+    };
+    format!("backspace-{id}-{purpose}")
+}
+
+/// The volumes of an engine.
+#[derive(Clone)]
+pub(super) struct Volumes {
+    pub(super) engine: Arc<Engine>,
+    pub(super) instance: Instance,
+}
+
+impl Volumes {
+    /// Makes a volume; returns its path at the engine.
+    pub(super) async fn make(
+        &self,
+        id: SandboxId,
+        purpose: Purpose,
+        checkout: Option<&str>,
+    ) -> Result<String, SandboxError> {
+        let mut labels = labels(id, self.instance.id());
+        labels.extend(checkout.map(|checkout| (CHECKOUT_LABEL.to_owned(), checkout.to_owned())));
+        let request = VolumeCreateRequest {
+            name: Some(name(id, purpose)),
+            labels: Some(labels),
+            ..VolumeCreateRequest::default()
+        };
+        let made = self.engine.client().create_volume(request).await;
+        let made = made.map_err(|error| self.engine.fault("make a volume", error))?;
+        fit_for_overlay(made.mountpoint)
+    }
+
+    /// Returns the path of a volume at the engine; nothing when there is none.
+    pub(super) async fn find(&self, name: &str) -> Result<Option<String>, SandboxError> {
+        match self.engine.client().inspect_volume(name).await {
+            Ok(found) => fit_for_overlay(found.mountpoint).map(Some),
+            Err(error) if is_missing(&error) => Ok(None),
+            Err(error) => Err(self.engine.fault("look for a volume", error)),
+        }
+    }
+
+    /// Removes a volume; one that is not there or in use is none of the caller's.
+    pub(super) async fn remove(&self, name: &str) -> Result<(), SandboxError> {
+        match self
+            .engine
+            .client()
+            .remove_volume(name, None::<RemoveVolumeOptions>)
+            .await
+        {
+            Err(error) if !is_missing(&error) && !is_conflict(&error) => {
+                Err(self.engine.fault("remove a volume", error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Lists the volumes of this server.
+    pub(super) async fn list(&self) -> Result<Vec<OwnVolume>, SandboxError> {
+        let label = format!("{INSTANCE_LABEL}={}", self.instance.id());
+        let options = ListVolumesOptions {
+            filters: Some(HashMap::from([("label".to_owned(), vec![label])])),
+        };
+        let listed = self.engine.client().list_volumes(Some(options)).await;
+        let listed = listed.map_err(|error| self.engine.fault("list the volumes", error))?;
+        let own = listed.volumes.unwrap_or_default().into_iter().map(|volume| OwnVolume {
+            sandbox: volume.labels.get(SANDBOX_LABEL).and_then(|text| text.parse().ok()),
+            checkout: volume.labels.get(CHECKOUT_LABEL).cloned(),
+            name: volume.name,
+        });
+        Ok(own.collect())
+    }
+}
+
+/// A path becomes part of a list of mount options, in which some characters mean something.
+fn fit_for_overlay(path: String) -> Result<String, SandboxError> {
+    if path.starts_with('/') && !path.contains([',', ':', '\\', '"', '\n']) {
+        return Ok(path);
+    }
+    Err(SandboxError::Unsupported {
+        message: format!("the engine keeps volumes in a folder that no overlay can be made of: {path}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_that_would_be_read_as_options_is_refused() {
+        for (path, is_fit) in [
+            ("/var/lib/docker/volumes/x/_data", true),
+            ("/data,ro/volumes/x/_data", false),
+            ("/data:/etc/x", false),
+            ("volumes/x", false),
+        ] {
+            assert_eq!(fit_for_overlay(path.into()).is_ok(), is_fit, "{path}");
+        }
+    }
+}

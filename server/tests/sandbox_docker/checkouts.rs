@@ -1,0 +1,99 @@
+//! A kept checkout under a work tree: there at once, changeable inside, never changed itself. All of it is the engine's,
+//! so it works where no path is shared.
+
+use std::sync::Arc;
+
+use backspace_server::jobs::Jobs;
+use backspace_server::sandbox::docker::DockerProvider;
+use backspace_server::sandbox::{Sandbox, SandboxProvider as _, SandboxSpec};
+
+use crate::fixture::{Backend, config, docker, provider};
+use crate::inside::{output, spec};
+
+/// Fills a work tree and keeps it under a key.
+async fn keep(provider: &DockerProvider, key: &str) {
+    let sandbox = provider.create_for_checkout(spec()).await.unwrap().unwrap();
+    let fill = "echo old > file && mkdir folder && echo old > folder/gone && ln -s file link";
+    output(sandbox.as_ref(), fill).await;
+    assert!(provider.keep_checkout(&sandbox, key, 100).await.unwrap().is_some());
+}
+
+async fn over(provider: &DockerProvider, key: &str) -> (SandboxSpec, Arc<dyn Sandbox>) {
+    let spec = SandboxSpec {
+        checkout: provider.checkout(key).await,
+        ..spec()
+    };
+    assert!(spec.checkout.is_some());
+    let sandbox = provider.create(spec.clone()).await.unwrap();
+    (spec, sandbox)
+}
+
+fn remove_kept(backend: &Backend) {
+    for name in backend.leftovers() {
+        docker(&["volume", "rm", &name]);
+    }
+}
+
+#[tokio::test]
+async fn a_checkout_is_the_start_of_the_work_tree_and_stays_as_it_was() {
+    let backend = Backend::new();
+    keep(&backend.provider, "key").await;
+    assert_eq!(backend.provider.checkout("other").await, None);
+    let (spec, sandbox) = over(&backend.provider, "key").await;
+    let work = "cat file && echo new > file && rm -r folder && echo made > fresh && stat -c %u . file link";
+    assert_eq!(output(sandbox.as_ref(), work).await, "old\n1000\n1000\n1000\n");
+    sandbox.detach().await;
+    drop(sandbox);
+    let restarted = provider(backend.state.path());
+    let again = restarted.reattach(spec).await.unwrap().unwrap();
+    assert_eq!(
+        output(again.as_ref(), "cat file fresh; ls").await,
+        "new\nmade\nfile\nfresh\nlink\n"
+    );
+
+    // A second one beside it sees nothing of that, and a restarted server still has the checkout.
+    let (_, second) = over(&restarted, "key").await;
+    assert_eq!(
+        output(second.as_ref(), "cat file folder/gone; ls").await,
+        "old\nold\nfile\nfolder\nlink\n"
+    );
+    second.destroy().await.unwrap();
+    again.destroy().await.unwrap();
+    let left = backend.leftovers();
+    assert!(matches!(left.as_slice(), [tree] if tree.ends_with("-tree")), "{left:?}");
+    remove_kept(&backend);
+}
+
+#[tokio::test]
+async fn a_sweep_keeps_checkouts_and_removes_what_was_not_kept() {
+    let backend = Backend::new();
+    keep(&backend.provider, "key").await;
+    let given_up = backend.provider.create_for_checkout(spec()).await.unwrap().unwrap();
+    given_up.destroy().await.unwrap();
+    let (_, crashed) = over(&backend.provider, "key").await;
+    drop(crashed);
+    assert_eq!(backend.leftovers().len(), 5, "{:?}", backend.leftovers());
+    assert_eq!(provider(backend.state.path()).sweep(&[]).await.unwrap(), 1);
+    let left = backend.leftovers();
+    assert!(matches!(left.as_slice(), [tree] if tree.ends_with("-tree")), "{left:?}");
+    remove_kept(&backend);
+    assert_eq!(
+        backend.provider.checkout("key").await,
+        None,
+        "what is gone at the engine is not offered"
+    );
+}
+
+#[tokio::test]
+async fn an_ordinary_sandbox_can_not_be_kept_and_none_is_where_none_is_wanted() {
+    let backend = Backend::new();
+    let sandbox = backend.sandbox().await;
+    assert_eq!(backend.provider.keep_checkout(&sandbox, "key", 1).await.unwrap(), None);
+    output(sandbox.as_ref(), "true").await;
+    sandbox.destroy().await.unwrap();
+    let mut config = config(backend.state.path());
+    config.checkout_bytes = 0;
+    let without = DockerProvider::new(config, Jobs::new()).unwrap();
+    assert!(without.create_for_checkout(spec()).await.unwrap().is_none());
+    assert_eq!(backend.leftovers(), Vec::<String>::new());
+}

@@ -1,0 +1,93 @@
+#!/bin/sh
+# Part: Docker: every promise and attack on a real engine, in all three ways to reach one, and a whole task in each
+#
+# Makes the image of sandboxes from Debian's packages. Its root file system is kept in a folder named by its recipe, so
+# that only the first run fetches them; what is proved is never kept.
+set -eu
+cd "$(dirname "$0")/../.."
+. tests/docker/engine.sh
+if [ "${1:-}" = --needs ]; then
+    missing=$(engine_missing)
+    [ -z "$missing" ] || { echo "$missing"; exit 77; }
+    for tool in mmdebstrap openssl socat; do
+        command -v $tool >/dev/null 2>&1 || { echo "$tool is not installed (Debian: $tool)"; exit 77; }
+    done
+    exit 0
+fi
+work=$(mktemp -d "${TMPDIR:-/tmp}/backspace-docker.XXXXXX")
+proxy=
+end() {
+    status=$?
+    trap - EXIT
+    [ -z "$proxy" ] || kill "$proxy" 2>/dev/null || true
+    # What a failed run left.
+    [ "$status" = 0 ] || docker ps --all --quiet --filter label=backspace.instance | xargs -r docker rm --force --volumes >/dev/null 2>&1 || true
+    engine_stop
+    rm -rf "$work"
+    exit "$status"
+}
+trap end EXIT
+engine_start "$work/engine.log"
+docker version --format 'engine {{.Server.Version}}, interface {{.Server.APIVersion}}'
+docker info --format 'control groups of version {{.CgroupVersion}}, storage by {{.Driver}}'
+
+recipe=$(cat images/* | cksum | cut -d ' ' -f 1)
+cache=${BACKSPACE_CI_CACHE:-$HOME/.cache/backspace-ci}/images
+image=backspace-test:$recipe
+mkdir -p "$cache"
+docker image inspect "$image" >/dev/null 2>&1 || sh images/build.sh "$image" "$cache/$recipe.tar"
+export BACKSPACE_TEST_IMAGE="$image"
+
+echo "-- the local socket, paths shared"
+export BACKSPACE_TEST_PATHS=shared
+"${CARGO:-cargo}" test --locked -p backspace-server --test sandbox_docker -- --include-ignored
+BACKSPACE_IMAGE=$image DEMO_SANDBOX=docker sh demo/run.sh "$BINARIES" >"$work/demo.log" 2>&1 || { cat "$work/demo.log"; exit 1; }
+echo "a whole task: ok"
+
+# From here on everything runs in a container, whose files the engine does not see under the same paths.
+tests=$("${CARGO:-cargo}" test --locked -p backspace-server --test sandbox_docker --no-run --message-format json 2>/dev/null |
+    sed -n 's/.*"executable":"\([^"]*sandbox_docker-[^"]*\)".*/\1/p' | tail -n 1)
+supervisor=$BINARIES/backspace-supervisor
+inside() { # OPTIONS… -- COMMAND…
+    options=
+    while [ "$1" != -- ]; do options="$options $1"; shift; done
+    shift
+    # shellcheck disable=SC2086
+    docker run --rm --init --tmpfs /tmp:exec --tmpfs /run $options \
+        --volume "$PWD:/source:ro" --volume "$tests:/tests:ro" --volume "$BINARIES:/binaries:ro" \
+        --volume "$(command -v docker):/usr/local/bin/docker:ro" --volume "$supervisor:/supervisor:ro" \
+        --env BACKSPACE_TEST_IMAGE --env BACKSPACE_TEST_PATHS=apart --env BACKSPACE_TEST_SUPERVISOR=/supervisor \
+        --env BACKSPACE_IMAGE="$image" --env DEMO_SANDBOX=docker --workdir /source "$image" "$@"
+}
+apart='--skip attacks:: --skip limits:: --skip races:: --skip network:: --skip isolation:: --skip lists:: --skip probes:: --skip proxied:: --skip names::'
+
+echo "-- a server in a container"
+socket="--volume /var/run/docker.sock:/var/run/docker.sock"
+# shellcheck disable=SC2086
+inside $socket -- /tests $apart
+# shellcheck disable=SC2086
+inside $socket -- sh demo/run.sh /binaries >"$work/demo.log" 2>&1 || { cat "$work/demo.log"; exit 1; }
+echo "a whole task: ok"
+
+echo "-- an engine over TLS, of which nothing else is shared"
+mkdir "$work/certificates"
+sh tests/docker/certificates.sh "$work/certificates"
+# Port 0 has the system choose; socat says which.
+socat -d -d "openssl-listen:0,bind=127.0.0.1,cert=$work/certificates/server.pem,cafile=$work/certificates/ca.pem,verify=1,fork,reuseaddr" \
+    unix-connect:/var/run/docker.sock 2>"$work/proxy.log" &
+proxy=$!
+waited=0
+until port=$(sed -n 's/.*listening on .*127.0.0.1:\([0-9]*\).*/\1/p' "$work/proxy.log") && [ -n "$port" ]; do
+    waited=$((waited + 1)); [ "$waited" -le 100 ] || { cat "$work/proxy.log"; exit 1; }
+    sleep 0.1
+done
+remote="--network host --volume $work/certificates:/certificates:ro --env DOCKER_HOST=tcp://127.0.0.1:$port \
+    --env DOCKER_CERT_PATH=/certificates --env DOCKER_TLS_VERIFY=1"
+# shellcheck disable=SC2086
+inside $remote -- /tests $apart
+# shellcheck disable=SC2086
+inside $remote -- sh demo/run.sh /binaries >"$work/demo.log" 2>&1 || { cat "$work/demo.log"; exit 1; }
+echo "a whole task: ok"
+
+left=$(docker ps --all --quiet --filter label=backspace.instance)
+[ -z "$left" ] || { echo "containers were left: $left" >&2; exit 1; }
