@@ -20,6 +20,8 @@ pub mod local;
 pub mod policy;
 mod visible;
 
+pub(crate) use crate::forge::visible::visible_text;
+
 /// Begins the line by which a pull request is known as a Task's own.
 pub const MARKER: &str = "Backspace-Task: ";
 

@@ -23,6 +23,7 @@ mod content_key;
 mod fetch;
 mod finish;
 mod housekeeping;
+mod markdown;
 mod parts;
 mod prepare;
 mod publish;

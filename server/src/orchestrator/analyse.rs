@@ -17,6 +17,7 @@ mod ecosystem;
 mod instructions;
 mod layout;
 pub mod settings;
+mod template;
 pub mod tree;
 
 use code_map::Outliner;
@@ -24,7 +25,7 @@ use settings::{RepositorySettings, SettingsError};
 use tree::{TreeError, TreeListing};
 
 /// Version of the form of `Analysis`; a cached one of another version is made anew.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// What is known of a commit.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -43,6 +44,8 @@ pub struct Analysis {
     pub verification_commands: Vec<String>,
     /// What the repository tells agents; at most 32 KiB together.
     pub instruction_files: Vec<SourcedText>,
+    /// What pull requests are asked to say.
+    pub pull_request_template: Option<SourcedText>,
     /// `.backspace.toml`.
     pub settings: RepositorySettings,
 }
@@ -91,6 +94,7 @@ pub async fn analyse(tree: &TreeListing<'_>, outliner: &Outliner) -> Result<Anal
         code_map: code_map::draw(tree, outliner).await?,
         verification_commands,
         instruction_files: instructions::read(tree).await?,
+        pull_request_template: template::read(tree).await?,
         settings,
     })
 }
@@ -103,6 +107,7 @@ mod tests {
     #[tokio::test]
     async fn a_repository_is_analysed_whole_and_survives_its_cache() {
         let files = MemoryTree::new(&[
+            (".github/PULL_REQUEST_TEMPLATE.md", "## Why\n"),
             ("AGENTS.md", "Write tests.\n"),
             ("Cargo.toml", "[workspace]\nmembers = [\"a\"]\n"),
             ("a/src/lib.rs", ""),
@@ -129,6 +134,10 @@ AGENTS.md, Cargo.toml.\n"
                 origin: "AGENTS.md".into(),
                 text: "Write tests.\n".into(),
             }],
+            pull_request_template: Some(SourcedText {
+                origin: ".github/PULL_REQUEST_TEMPLATE.md".into(),
+                text: "## Why\n".into(),
+            }),
             settings: RepositorySettings::default(),
         };
         assert_eq!(analysis, right);

@@ -15,7 +15,7 @@ use crate::secret::Redactor;
 use crate::store::feed::Feed;
 use crate::store::{QueueLimits, TaskStore};
 use crate::task::address::RepositoryAddress;
-use crate::task::id::ServerId;
+use crate::task::id::{ServerId, TaskId};
 use crate::task::spec::SpecPolicy;
 
 /// Settings of the orchestrator.
@@ -37,9 +37,17 @@ pub struct OrchestratorConfig {
     pub lease_time: Duration,
     /// Limits of each sandbox.
     pub sandbox_limits: SandboxLimits,
+    /// Address of this server as people reach it, without a slash at the end.
+    pub public_url: Option<String>,
 }
 
 impl OrchestratorConfig {
+    /// Returns the address at which people find a Task.
+    pub(super) fn task_link(&self, task: TaskId) -> Option<String> {
+        let url = self.public_url.as_deref()?;
+        Some(format!("{url}/api/v1/tasks/{task}"))
+    }
+
     /// Returns the queue limits as the store wants them.
     pub fn queue_limits(&self) -> QueueLimits {
         QueueLimits {
@@ -60,6 +68,7 @@ impl Default for OrchestratorConfig {
             verification_rounds: 3,
             lease_time: Duration::from_secs(30),
             sandbox_limits: SandboxLimits::default(),
+            public_url: None,
         }
     }
 }

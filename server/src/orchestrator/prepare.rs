@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::forge::Repository;
 use crate::forge::git::{Mirror, Quarantine};
 use crate::orchestrator::analyse::tree::{SandboxTree, TreeListing};
 use crate::orchestrator::analyse::{AnalyseError, Analysis};
@@ -19,7 +20,7 @@ use crate::sandbox::{ExecSpec, Sandbox, SandboxSpec};
 use crate::task::branch::BranchName;
 use crate::task::event::EventPayload;
 use crate::task::failure::{Failure, Reason};
-use crate::task::id::{CallId, SandboxId, Timestamp};
+use crate::task::id::{CallId, ObjectId, SandboxId, Timestamp};
 use crate::task::record::{Base, Checkpoint};
 use crate::task::state::State;
 
@@ -155,18 +156,7 @@ async fn tell_absent(log: &RunLog, absent: &[String]) -> Result<(), Halt> {
 
 /// Analyses the base commit, once for each commit.
 async fn analysis(parts: &Parts, bench: &Workbench) -> Result<Arc<Analysis>, Halt> {
-    let key = format!(
-        "analysis:{}:{}:{}",
-        analyse::VERSION,
-        bench.repository.address,
-        bench.base.commit
-    );
-    if let Some(known) = parts
-        .store
-        .recall(&key)
-        .await?
-        .and_then(|text| serde_json::from_str(&text).ok())
-    {
+    if let Some(known) = known_analysis(parts, &bench.repository, &bench.base.commit).await? {
         return Ok(Arc::new(known));
     }
     let tree = SandboxTree(bench.sandbox.as_ref());
@@ -179,9 +169,24 @@ async fn analysis(parts: &Parts, bench: &Workbench) -> Result<Arc<Analysis>, Hal
             AnalyseError::Tree(_) => unreadable(&error),
         })?;
     if let Ok(text) = serde_json::to_string(&analysis) {
+        let key = analysis_key(&bench.repository, &bench.base.commit);
         parts.store.remember(&key, &text, Timestamp::now()).await?;
     }
     Ok(Arc::new(analysis))
+}
+
+/// Returns what was found out about a commit, if it was looked at before.
+pub(super) async fn known_analysis(
+    parts: &Parts,
+    repository: &Repository,
+    commit: &ObjectId,
+) -> Result<Option<Analysis>, Halt> {
+    let known = parts.store.recall(&analysis_key(repository, commit)).await?;
+    Ok(known.and_then(|text| serde_json::from_str(&text).ok()))
+}
+
+fn analysis_key(repository: &Repository, commit: &ObjectId) -> String {
+    format!("analysis:{}:{}:{commit}", analyse::VERSION, repository.address)
 }
 
 /// Runs the set-up commands, unless the work tree that was entered had them.

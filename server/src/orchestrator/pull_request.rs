@@ -3,7 +3,9 @@
 //! What the model or the repository wrote is quoted as its account and can't act: no mention reaches
 //! a person, no issue is closed, no image is loaded, nothing is hidden in a comment.
 
-use crate::forge::marker;
+use crate::forge::git::is_plain;
+use crate::forge::{marker, visible_text};
+use crate::orchestrator::markdown::{code, escape, escape_line, quote};
 use crate::task::record::TaskRecord;
 use crate::task::result::{Evidence, Finding, FindingKind, Verdict};
 
@@ -12,6 +14,9 @@ const TITLE_CHARS: usize = 72;
 
 /// Longest account of the model in the body.
 const SUMMARY_CHARS: usize = 6_000;
+
+/// Longest template of a repository that is repeated.
+const TEMPLATE_CHARS: usize = 4_000;
 
 /// What the body is written from.
 pub(super) struct Facts<'a> {
@@ -23,6 +28,10 @@ pub(super) struct Facts<'a> {
     pub(super) denied: &'a [String],
     pub(super) notes: &'a [String],
     pub(super) model: &'a str,
+    /// Where the Task is shown.
+    pub(super) link: Option<String>,
+    /// What the repository wants to be told.
+    pub(super) template: Option<&'a str>,
 }
 
 /// Makes a title from the instruction's first line.
@@ -32,7 +41,7 @@ pub(super) fn title(instruction: &str) -> String {
         .map(str::trim)
         .find(|line| !line.is_empty())
         .unwrap_or("Change");
-    let plain: String = line.chars().filter(|character| !is_hidden(*character)).collect();
+    let plain: String = line.chars().filter(|character| is_plain(*character)).collect();
     let plain = plain.split_whitespace().collect::<Vec<_>>().join(" ");
     if plain.chars().count() <= TITLE_CHARS {
         return plain;
@@ -63,6 +72,15 @@ pub(super) fn body(facts: &Facts<'_>) -> String {
         push("### The agent's account");
         push(&quote(&cut(summary, SUMMARY_CHARS)));
         push("");
+    }
+    if let Some(issue) = &facts.record.spec.issue {
+        let verb = if facts.stopped.is_some() { "About" } else { "Closes" };
+        push(&format!("{verb} #{issue}\n"));
+    }
+    if let Some(template) = facts.template.and_then(|template| unanswered(template, facts.summary)) {
+        push(&format!(
+            "### For the author, from the repository's template\n\n{template}\n"
+        ));
     }
     push("### Verification (recorded by the server)");
     push(&evidence_table(facts.evidence));
@@ -100,8 +118,21 @@ pub(super) fn body(facts: &Facts<'_>) -> String {
         usage.cached_input_tokens,
         usage.output_tokens
     ));
+    if let Some(link) = &facts.link {
+        push(&format!("All that happened: {link}"));
+    }
     push(&marker(facts.record.id));
     body
+}
+
+/// Returns the repository's template unless the account has one of its headings, and so answers it.
+fn unanswered(template: &str, summary: Option<&str>) -> Option<String> {
+    let shown = visible_text(template);
+    let summary = summary.unwrap_or_default().to_lowercase();
+    let headings = shown.lines().filter_map(|line| line.strip_prefix('#'));
+    let mut headings = headings.map(|line| line.trim_start_matches('#').trim().to_lowercase());
+    let is_answered = headings.any(|heading| !heading.is_empty() && summary.contains(&heading));
+    (!is_answered && !shown.trim().is_empty()).then(|| escape(&cut(shown.trim(), TEMPLATE_CHARS)))
 }
 
 fn evidence_table(evidence: &[Evidence]) -> String {
@@ -164,89 +195,11 @@ fn finding_line(finding: &Finding) -> String {
     )
 }
 
-/// Shows a text as inline code; it can't end the code span.
-fn code(text: &str) -> String {
-    let shown = |character: char| match character {
-        _ if character.is_whitespace() => ' ',
-        _ if is_hidden(character) => '\u{fffd}',
-        _ => character,
-    };
-    let plain: String = text.chars().map(shown).collect();
-    let plain = plain
-        .replace('`', "'")
-        .replace('|', "\\|")
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ");
-    format!("`{plain}`")
-}
-
-fn escape_line(text: &str) -> String {
-    escape(text)
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ")
-        .replace('|', "\\|")
-}
-
-/// Quotes untrusted Markdown line by line.
-fn quote(text: &str) -> String {
-    escape(text)
-        .lines()
-        .map(|line| format!("> {line}"))
-        .collect::<Vec<_>>()
-        .join("\n")
-}
-
-/// Takes from Markdown what acts: mentions, issue references, HTML, images and hidden characters.
-pub(super) fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 16);
-    for character in text.chars() {
-        match character {
-            '@' => out.push_str("@\u{200b}"),
-            '#' if !out.is_empty() && !out.ends_with(['\n', '#']) => out.push_str("#\u{200b}"),
-            '#' => out.push('#'),
-            '<' => out.push_str("&lt;"),
-            // An image would be loaded from wherever the text says.
-            '[' if out.ends_with('!') => out.push_str("\u{200b}["),
-            '\n' | '\t' => out.push(character),
-            _ if is_hidden(character) => out.push('\u{fffd}'),
-            _ => out.push(character),
-        }
-    }
-    // GH-12 and owner/name#12 are references too; the second was handled by `#`.
-    let mut safe = out.replace("GH-", "GH\u{200b}-").replace("gh-", "gh\u{200b}-");
-    if safe.starts_with('#') && safe.chars().nth(1).is_some_and(|next| next.is_ascii_digit()) {
-        safe.insert(1, '\u{200b}');
-    }
-    let lines = safe.split('\n').map(|line| {
-        let numbered = line
-            .strip_prefix('#')
-            .is_some_and(|rest| rest.starts_with(|next: char| next.is_ascii_digit()));
-        if numbered {
-            line.replacen('#', "#\u{200b}", 1)
-        } else {
-            line.to_owned()
-        }
-    });
-    lines
-        .collect::<Vec<_>>()
-        .join("\n")
-        .replace("https://", "https:\u{200b}//")
-        .replace("http://", "http:\u{200b}//")
-}
-
 fn cut(text: &str, chars: usize) -> String {
     if text.chars().count() <= chars {
         return text.to_owned();
     }
     format!("{}…", text.chars().take(chars).collect::<String>())
-}
-
-/// Control, bidirectional, zero-width and tag characters: what a reader does not see.
-fn is_hidden(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}' | '\u{ad}' | '\u{180e}')
 }
 
 #[cfg(test)]
@@ -263,27 +216,11 @@ mod tests {
     }
 
     #[test]
-    fn untrusted_text_cannot_act() {
-        let escaped =
-            escape("@octocat closes #1\n#2 and x/y#3, GH-4 <!-- hidden --> ![i](https://evil.test/p.png)\u{202e}");
-        for acting in [
-            "@octocat",
-            "#1",
-            "#2",
-            "#3",
-            "GH-4",
-            "<!--",
-            "![",
-            "https://evil",
-            "\u{202e}",
-        ] {
-            assert!(!escaped.contains(acting), "{acting} is still in {escaped}");
-        }
-        assert_eq!(escape("# Heading\n\nplain text"), "# Heading\n\nplain text");
-    }
-
-    #[test]
-    fn code_cannot_be_left() {
-        assert_eq!(code("a`b|c\nd"), "`a'b\\|c d`");
+    fn a_template_stands_there_until_it_is_answered() {
+        let template = "<!-- Thank you! -->\n## What and why\n\n## How was it tested\n\n- [ ] ask @maintainers\n";
+        let shown = "## What and why\n\n## How was it tested\n\n- [ ] ask @\u{200b}maintainers";
+        assert_eq!(unanswered(template, Some("Done.")).as_deref(), Some(shown));
+        assert_eq!(unanswered(template, Some("## How was it tested\n\nBy hand.")), None);
+        assert_eq!(unanswered("<!-- nothing -->", None), None);
     }
 }

@@ -49,7 +49,7 @@ pub(super) async fn run_agent(
     if progress.summary.is_some() || progress.stopped.is_some() {
         return Ok(());
     }
-    let mut agent = make_agent(parts, log, bench).await?;
+    let mut agent = signals.interrupt(make_agent(parts, log, bench)).await?;
     let stop = CancellationToken::new();
     let time_left = agent_budget(&log.record(), bench)
         .time()
@@ -199,6 +199,12 @@ async fn first_message(parts: &Parts, log: &RunLog, bench: &Workbench) -> Result
         material.push(prompt::SourcedText {
             origin: text.origin,
             text: text.text,
+        });
+    }
+    if let Some(template) = &bench.analysis.pull_request_template {
+        material.push(prompt::SourcedText {
+            origin: format!("{}, which your summary at the end should answer", template.origin),
+            text: template.text.clone(),
         });
     }
     let continues = match record.continues {

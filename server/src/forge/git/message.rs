@@ -79,10 +79,34 @@ fn clean_text(text: &str) -> String {
             clean.push('…');
             break;
         }
-        clean.push_str(line.trim_end());
+        clean.push_str(&without_references(line.trim_end()));
         clean.push('\n');
     }
     clean
+}
+
+/// Parts what a forge acts on in a message: mentions, and issues, which a commit can close.
+///
+/// With a space that is seen, since a message holds no other.
+fn without_references(line: &str) -> String {
+    let mut text = String::with_capacity(line.len());
+    let mut rest = line.chars();
+    while let Some(character) = rest.next() {
+        let next = rest.clone().next();
+        text.push(character);
+        let is_number = |at: usize| rest.clone().nth(at).is_some_and(|digit| digit.is_ascii_digit());
+        let acts = match character {
+            '@' => next.is_some_and(char::is_alphanumeric),
+            '#' => is_number(0),
+            'h' | 'H' => next == Some('-') && is_number(1),
+            '/' => rest.as_str().starts_with("issues/") || rest.as_str().starts_with("pull/"),
+            _ => false,
+        };
+        if acts {
+            text.push(' ');
+        }
+    }
+    text
 }
 
 fn trailer(co_author: &str) -> Option<String> {
@@ -121,6 +145,18 @@ impl Signature {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_body_closes_no_issue_and_calls_nobody() {
+        let message = CommitMessage::new(
+            "Fix #12",
+            "Closes #1, fixes o/r#2 and GH-3, see https://github.com/o/r/issues/4\n@octocat a#b # c x@ y",
+            None,
+        );
+        let expected = "Fix #12\n\nCloses # 1, fixes o/r# 2 and GH -3, see https://github.com/o/r/ issues/4\n\
+                        @ octocat a#b # c x@ y\n";
+        assert_eq!(message.as_str(), expected);
+    }
 
     #[test]
     fn a_message_is_subject_body_and_our_trailer() {

@@ -1,13 +1,13 @@
 //! The pull request of a pushed change, written from what was recorded.
 
 use crate::forge::NewPullRequest;
-use crate::orchestrator::Parts;
 use crate::orchestrator::fetch::retry_forge;
 use crate::orchestrator::publish::Desk;
 use crate::orchestrator::publish::branch::bad_name;
 use crate::orchestrator::pull_request::{Facts, body, title};
 use crate::orchestrator::run::Halt;
 use crate::orchestrator::run_log::RunLog;
+use crate::orchestrator::{Parts, prepare};
 use crate::store::visit_events;
 use crate::task::branch::BranchName;
 use crate::task::event::EventPayload;
@@ -30,6 +30,9 @@ impl Desk {
             .resolve(record.spec.model.as_deref())
             .map(|model| model.name)
             .unwrap_or_default();
+        let template = prepare::known_analysis(parts, &self.repository, &self.base.commit)
+            .await?
+            .and_then(|analysis| Some(analysis.pull_request_template?.text));
         let facts = Facts {
             record: &record,
             summary: record.progress.summary.as_deref(),
@@ -39,6 +42,8 @@ impl Desk {
             denied: &denied,
             notes: &record.progress.notes,
             model: &model,
+            link: parts.config.task_link(record.id),
+            template: template.as_deref(),
         };
         let publication = &record.spec.publication;
         let new = NewPullRequest {
@@ -53,10 +58,26 @@ impl Desk {
             reviewers: publication.reviewers.clone(),
             assignees: publication.assignees.clone(),
         };
-        let opened = retry_forge(log, || self.forge.open_pull_request(&self.repository, new.clone())).await?;
-        let warning = |message| EventPayload::Warning { message };
-        log.events(opened.remarks.into_iter().map(warning).collect()).await?;
+        let opened = retry_forge(log, || self.forge.open_pull_request(&self.repository, new.clone()))
+            .await
+            .map_err(not_opened)?;
+        let warning = |remark: &String| EventPayload::Warning {
+            message: parts.redactor.mask(remark).into_owned(),
+        };
+        log.events(opened.remarks.iter().map(warning).collect()).await?;
         Ok(opened.pull_request)
+    }
+}
+
+/// The repository was there a moment ago: what failed is the publication.
+fn not_opened(halt: Halt) -> Halt {
+    match halt {
+        Halt::Failed(failure) => Halt::Failed(Failure {
+            reason: Reason::PublicationFailed,
+            message: format!("the pull request could not be opened: {}", failure.message),
+            retryable: failure.retryable,
+        }),
+        other => other,
     }
 }
 
