@@ -20,8 +20,9 @@ use crate::task::spec::PublicationMode;
 /// Tries of a forge call that may be cured by trying again.
 const FORGE_TRIES: u32 = 5;
 
-/// Longest wait that a forge may ask for while a Task holds its slot.
-const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
+/// Longest wait that a forge may ask for while a Task holds its slot: the longest window of a rate limit is
+/// an hour.
+const LONGEST_WAIT: Duration = Duration::from_secs(65 * 60);
 
 /// Asks the forge for the repository and the rights that the Task needs.
 pub(super) async fn open_repository(parts: &Parts, log: &RunLog) -> Result<(Arc<dyn Forge>, Repository), Halt> {

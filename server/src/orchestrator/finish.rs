@@ -134,9 +134,10 @@ async fn keep_patch(
     match patch_between(parts, log, &base, &checkpoint.tree).await {
         Ok(patch) => {
             let text = store_patch(parts, log, patch).await?;
+            let pushed = progress.publication.filter(|intent| intent.pushed);
             Ok(Some(PreservedWork {
-                branch: None,
-                pull_request: None,
+                branch: pushed.as_ref().map(|intent| intent.branch.clone()),
+                pull_request: pushed.and_then(|intent| intent.pull_request),
                 patch: text.text,
                 patch_truncated: text.truncated,
             }))

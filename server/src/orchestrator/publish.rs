@@ -76,7 +76,7 @@ pub(super) async fn publish(
         return Ok(Published::Ended);
     }
     log.enter_publishing().await?;
-    let intent = desk.intend(parts, log, &change.tree).await?;
+    let intent = signals.interrupt(desk.intend(parts, log, &change.tree)).await?;
     log.write(Vec::new(), |progress| progress.publication = Some(intent))
         .await?;
     let on_move = if rebase::may_follow(&log.record().progress) {
@@ -89,8 +89,16 @@ pub(super) async fn publish(
 
 /// Goes on with a publication that an earlier run had decided.
 pub(super) async fn resume(parts: &Arc<Parts>, log: &RunLog, signals: &StopSignals) -> Result<(), Halt> {
-    let (forge, repository) = open_repository(parts, log).await?;
-    let (_, quarantine, base) = fetch(parts, log, forge.as_ref(), &repository).await?;
+    let reach = async {
+        let (forge, repository) = open_repository(parts, log).await?;
+        let (_, quarantine, base) = fetch(parts, log, forge.as_ref(), &repository).await?;
+        Ok::<_, Halt>((forge, repository, quarantine, base))
+    };
+    let is_pushed = log.record().progress.publication.is_some_and(|intent| intent.pushed);
+    let (forge, repository, quarantine, base) = match is_pushed {
+        true => signals.unless_draining(reach).await?,
+        false => signals.interrupt(reach).await?,
+    };
     let desk = Desk {
         forge,
         repository,
@@ -205,7 +213,8 @@ impl Desk {
             return Ok(Published::Ended);
         }
         log.step(95, "Opening the pull request").await?;
-        let pull_request = self.open(parts, log).await?;
+        // A wait that the forge demands may be long; the next run looks before it opens.
+        let pull_request = signals.unless_draining(self.open(parts, log)).await?;
         let opened = pull_request.clone();
         log.write(
             vec![EventPayload::PullRequestOpened {

@@ -59,6 +59,21 @@ impl StopSignals {
             result = future => Ok(result?),
         }
     }
+
+    /// The same for what a cancel comes too late for.
+    pub(super) async fn unless_draining<T, E>(
+        &self,
+        future: impl Future<Output = Result<T, E>> + Send,
+    ) -> Result<T, Halt>
+    where
+        Halt: From<E>,
+    {
+        tokio::select! {
+            biased;
+            () = self.drain.cancelled() => Err(Halt::Draining),
+            result = future => Ok(result?),
+        }
+    }
 }
 
 /// Why a run goes no further.

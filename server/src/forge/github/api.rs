@@ -3,6 +3,7 @@
 //! A redirect is followed to another path of the same API only, which is how renamed repositories
 //! answer; nothing is ever sent to another host. Nothing is repeated here.
 
+use bytes::Bytes;
 use http::header::{ACCEPT, LOCATION};
 use http::{HeaderMap, Method, StatusCode};
 use http_body_util::BodyExt as _;
@@ -125,7 +126,7 @@ impl Api {
         method: &Method,
         path: &str,
         body: Option<&Value>,
-    ) -> Result<(StatusCode, HeaderMap, bytes::Bytes), Fault> {
+    ) -> Result<(StatusCode, HeaderMap, Bytes), Fault> {
         let crab = login.crab();
         let builder = http::Request::builder()
             .method(method.clone())
@@ -136,7 +137,13 @@ impl Api {
         let response = crab.execute(request).await.map_err(|error| self.unavailable(error))?;
         let (head, body) = response.into_parts();
         let body = body.collect().await.map_err(|error| self.unavailable(error))?;
-        Ok((head.status, head.headers, body.to_bytes()))
+        let body = body.to_bytes();
+        let body = if head.status.is_success() {
+            body
+        } else {
+            login.masked(body)
+        };
+        Ok((head.status, head.headers, body))
     }
 
     /// Returns the path that a redirect leads to, if it stays at this API and keeps what is asked.

@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use octocrab::auth::AppAuth;
 use octocrab::models::AppId;
 use octocrab::{AuthState, Octocrab, OctocrabBuilder};
@@ -78,6 +79,17 @@ impl Login {
 
     pub(super) fn crab(&self) -> &Octocrab {
         &self.crab
+    }
+
+    /// Takes the secret out of what a forge says: one that repeats what it was sent must not spread it.
+    pub(super) fn masked(&self, said: Bytes) -> Bytes {
+        let Some(secret) = &self.secret else { return said };
+        let text = String::from_utf8_lossy(&said);
+        if text.contains(secret.expose()) {
+            text.replace(secret.expose(), "***").into_bytes().into()
+        } else {
+            said
+        }
     }
 
     /// Returns what git is given.

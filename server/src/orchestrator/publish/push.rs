@@ -43,7 +43,8 @@ impl Desk {
                 return Ok(Landing::Landed);
             }
             signals.check()?;
-            let remote = remote(log, self.forge.as_ref(), &self.repository, Access::Push).await?;
+            let remote = remote(log, self.forge.as_ref(), &self.repository, Access::Push);
+            let remote = signals.interrupt(remote).await?;
             let branch = BranchName::parse(&intent.branch).map_err(bad_name)?;
             let pushed = self
                 .quarantine
