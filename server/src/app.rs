@@ -3,6 +3,7 @@
 //! Faults are gathered and reported together before a port is bound; what is only missing makes the
 //! server degraded, which is said at start, by `GetServerInfo` and by `doctor`.
 
+mod forges;
 mod sandboxes;
 mod upkeep;
 
@@ -20,7 +21,7 @@ use crate::api::{ApiConfig, serve};
 use crate::config::{Config, ProviderSettings};
 use crate::forge::Forge;
 use crate::forge::git::{GitConfig, GitStore};
-use crate::forge::local::{LocalForge, LocalForgeConfig};
+use crate::forge::github::GitHubHost;
 use crate::forge::policy::Policy;
 use crate::jobs::Jobs;
 use crate::model::catalog::{Models, ModelsConfig, ProviderConfig};
@@ -32,7 +33,6 @@ use crate::shutdown;
 use crate::store::TaskStore;
 use crate::store::feed::Feed;
 use crate::store::sqlite::SqliteStore;
-use crate::task::address::AddressPolicy;
 use crate::task::id::ServerId;
 use crate::task::spec::SpecPolicy;
 
@@ -58,7 +58,11 @@ pub enum BuildError {
 
 /// Makes the redactor of this server: it knows every secret of the configuration.
 pub fn redactor(config: &Config) -> Redactor {
-    let keys = [&config.anthropic.key, &config.openai.key, &config.github_token];
+    let keys = [
+        config.anthropic.key.as_ref(),
+        config.openai.key.as_ref(),
+        config.github.login.secret(),
+    ];
     // A models file that can't be read is reported when the server is built.
     let of_models = models_config(config).map(|models| models.secrets()).unwrap_or_default();
     Redactor::new(keys.into_iter().flatten().cloned().chain(of_models))
@@ -68,6 +72,7 @@ pub fn redactor(config: &Config) -> Redactor {
 pub(crate) struct Found {
     pub(crate) models: Models,
     pub(crate) git: GitStore,
+    pub(crate) github: GitHubHost,
     pub(crate) sandboxes: Arc<dyn SandboxProvider>,
     pub(crate) capabilities: Capabilities,
     pub(crate) degraded: Vec<String>,
@@ -92,12 +97,13 @@ impl App {
             return Err(BuildError::Faults(faults));
         };
         let store = Arc::new(store);
-        let forges = forges(&config, &found.git).map_err(|fault| BuildError::Faults(vec![fault]))?;
+        let forges =
+            forges::forges(&config, &found.github, &found.git).map_err(|fault| BuildError::Faults(vec![fault]))?;
         let parts = Parts {
             store: Arc::clone(&store) as Arc<dyn TaskStore>,
             feed: Feed::new(),
             diff_policy,
-            policy: spec_policy(&config, &found.models),
+            policy: spec_policy(&config, &found.github, &found.models),
             info: server_info(&config, &found, &forges),
             sandboxes: found.sandboxes,
             forges,
@@ -195,13 +201,13 @@ pub(crate) async fn find(config: &Config, jobs: &Jobs) -> Result<Found, Vec<Stri
         .await
         .map_err(|fault| faults.push(fault))
         .ok();
-    if config.github_token.is_none() {
-        degraded.push("no forge credential: set GITHUB_TOKEN; only local repositories can be used until then".into());
-    }
-    match (models, git, sandbox) {
-        (Some(models), Some(git), Some((sandboxes, capabilities))) if faults.is_empty() => Ok(Found {
+    let github = forges::github_host(config).map_err(|fault| faults.push(fault)).ok();
+    degraded.extend(forges::degraded(config));
+    match (models, git, sandbox, github) {
+        (Some(models), Some(git), Some((sandboxes, capabilities)), Some(github)) if faults.is_empty() => Ok(Found {
             models,
             git,
+            github,
             sandboxes,
             capabilities,
             degraded,
@@ -238,30 +244,9 @@ fn models_config(config: &Config) -> Result<ModelsConfig, Vec<String>> {
     if faults.is_empty() { Ok(models) } else { Err(faults) }
 }
 
-fn forges(config: &Config, git: &GitStore) -> Result<Vec<Arc<dyn Forge>>, String> {
-    let mut forges: Vec<Arc<dyn Forge>> = Vec::new();
-    if !config.local_roots.is_empty() {
-        let local = LocalForgeConfig {
-            roots: config.local_roots.clone(),
-            folder: config.data_folder.join("pull-requests"),
-        };
-        forges.push(Arc::new(
-            LocalForge::open(local, git.clone()).map_err(|error| error.to_string())?,
-        ));
-    }
-    Ok(forges)
-}
-
-fn spec_policy(config: &Config, models: &Models) -> SpecPolicy {
-    let roots = config
-        .local_roots
-        .iter()
-        .filter_map(|root| root.to_str().map(str::to_owned));
+fn spec_policy(config: &Config, host: &GitHubHost, models: &Models) -> SpecPolicy {
     SpecPolicy {
-        addresses: AddressPolicy {
-            local_roots: roots.collect(),
-            ..AddressPolicy::default()
-        },
+        addresses: forges::addresses(config, host),
         hosts: config.allowed_hosts.clone(),
         models: models.names(),
         // A Task's recording can always be replayed; whose it is is checked when the Task is accepted.
@@ -295,6 +280,7 @@ fn orchestrator_config(config: &Config) -> OrchestratorConfig {
         command_timeout: config.command_timeout,
         verification_timeout: config.verification_timeout,
         sandbox_limits: config.sandbox_limits,
+        public_url: config.public_url.clone(),
         ..OrchestratorConfig::default()
     }
 }

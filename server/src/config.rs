@@ -17,11 +17,12 @@ use crate::task::host::rules::HostRules;
 use crate::task::spec::PublicationMode;
 
 mod docker;
+mod forges;
 mod network;
 pub mod settings;
 
 pub use docker::{DockerSettings, PullChoice};
-
+pub use forges::{GitHubLogin, GitHubSettings};
 use settings::Values;
 
 /// Everything the composition root needs.
@@ -71,8 +72,8 @@ pub struct Config {
     pub anthropic: ProviderSettings,
     /// Key and address of a provider.
     pub openai: ProviderSettings,
-    /// Token for github.com.
-    pub github_token: Option<Secret>,
+    /// Where GitHub is, and who the server is there.
+    pub github: GitHubSettings,
     /// Publication unless a Task says so.
     pub publication: PublicationMode,
     /// Tasks running at once.
@@ -206,6 +207,8 @@ impl Reader<'_> {
         let private_ranges = self.private_ranges();
         let diff = self.diff();
         let docker = self.docker();
+        let github = self.github();
+        let public_url = self.public_url();
         let max_running = self.number("MAX_CONCURRENT_JOBS", 1..=1000);
         let rate_limit_requests = self.number("RATE_LIMIT_REQUESTS", 1..=1_000_000);
         let command_timeout = self.number("SANDBOX_TIMEOUT", 1..=3600);
@@ -226,7 +229,7 @@ impl Reader<'_> {
             exit_with_parent: self.values.switch("BACKSPACE_EXIT_WITH_PARENT"),
             tokens_file,
             insecure_no_auth,
-            public_url: text("BACKSPACE_PUBLIC_URL"),
+            public_url,
             local_roots,
             sandbox: sandbox?,
             supervisor: self.path("BACKSPACE_SUPERVISOR"),
@@ -242,7 +245,7 @@ impl Reader<'_> {
             scripts: self.path("BACKSPACE_SCRIPTS"),
             anthropic: self.provider("ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"),
             openai: self.provider("OPENAI_API_KEY", "OPENAI_BASE_URL"),
-            github_token: text("GITHUB_TOKEN").map(Secret::new),
+            github,
             publication: publication?,
             max_running: max_running? as usize,
             rate_limit_requests: rate_limit_requests? as u32,

@@ -22,6 +22,18 @@ mod drain;
 mod endings;
 #[path = "end_to_end/event_log.rs"]
 mod event_log;
+#[path = "support/fake_github.rs"]
+mod fake_github;
+#[path = "support/git_backend.rs"]
+mod git_backend;
+#[path = "end_to_end/github.rs"]
+mod github;
+#[path = "end_to_end/github_canary.rs"]
+mod github_canary;
+#[path = "end_to_end/github_talk.rs"]
+mod github_talk;
+#[path = "end_to_end/hub.rs"]
+mod hub;
 #[path = "end_to_end/llamacpp.rs"]
 mod llamacpp;
 #[path = "end_to_end/logs.rs"]

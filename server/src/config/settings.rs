@@ -39,7 +39,7 @@ impl Values {
         dot_env: &BTreeMap<String, String>,
     ) -> Self {
         let mut values = BTreeMap::new();
-        for setting in SETTINGS {
+        for setting in SETTINGS.iter() {
             if let Some(found) = from_flags(setting, flags) {
                 values.insert(setting.variable, (found, Origin::Flag));
                 continue;
@@ -165,7 +165,7 @@ pub fn reference() -> String {
     let mut text = String::from(
         "# Settings of the server\n\nMade from the server's own table (`backspace-server settings`); a test compares the two.\n\nA value comes from a flag, else the environment, else the file `.env` in the working folder, else the default.\nA secret has no flag; `NAME_FILE` names a file that holds it.\n\n| variable | flag | default | meaning |\n| --- | --- | --- | --- |\n",
     );
-    for setting in SETTINGS {
+    for setting in SETTINGS.iter() {
         let flag = if setting.flag.is_empty() {
             String::new()
         } else {

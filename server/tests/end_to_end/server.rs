@@ -16,6 +16,7 @@ use crate::site::Site;
 pub struct Launch<'a> {
     site: &'a Site,
     flags: Vec<String>,
+    environment: Vec<(String, String)>,
 }
 
 /// A running server. Killed when dropped; a failing test shows its log.
@@ -31,7 +32,13 @@ impl<'a> Launch<'a> {
         Self {
             site,
             flags: Vec::new(),
+            environment: Vec::new(),
         }
+    }
+
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     pub fn flag(mut self, name: &str, value: &str) -> Self {
@@ -65,6 +72,7 @@ impl<'a> Launch<'a> {
             .env("PATH", std::env::var_os("PATH").unwrap())
             .env("HOME", self.site.path("home"))
             .env("BACKSPACE_SUPERVISOR", supervisor)
+            .envs(self.environment)
             // No `.env` of the developer's is read.
             .current_dir(self.site.root())
             .stdin(Stdio::piped())

@@ -10,7 +10,7 @@ use backspace_server::task::id::TaskId;
 use backspace_server::task::spec::Revision;
 use serde_json::json;
 
-use crate::fake_github::App;
+use crate::fake_github::state::App;
 use crate::fixture::main_branch;
 use crate::site::Site;
 

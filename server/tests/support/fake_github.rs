@@ -19,7 +19,7 @@ mod issues;
 #[path = "fake_github/pulls.rs"]
 mod pulls;
 #[path = "fake_github/state.rs"]
-mod state;
+pub(crate) mod state;
 #[path = "fake_github/trouble.rs"]
 mod trouble;
 
@@ -37,7 +37,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 pub(crate) use self::answers::Answer;
-pub(crate) use self::state::{App, Comment, Issue, Rights, State, Thread};
+pub(crate) use self::state::{Comment, Issue, Rights, State, Thread};
 pub(crate) use self::trouble::{Manner, Trouble};
 
 /// A call of the API as it came, and what was answered.

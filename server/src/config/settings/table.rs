@@ -1,5 +1,9 @@
 //! The table of settings, one row each. What is made of it is in `settings`; what a value means, in `config`.
 
+use std::sync::LazyLock;
+
+mod forges;
+
 /// What kind of value a setting takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -45,7 +49,10 @@ const fn setting(
 }
 
 /// Every setting of the server.
-pub const SETTINGS: &[Setting] = &[
+pub static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| [GENERAL, forges::FORGES].concat());
+
+/// Every setting but those of forges.
+const GENERAL: &[Setting] = &[
     setting(
         "BACKSPACE_LISTEN",
         "listen",
@@ -284,20 +291,6 @@ pub const SETTINGS: &[Setting] = &[
         Kind::Text,
         "https://api.openai.com/v1",
         "address of the provider `openai`",
-    ),
-    setting(
-        "GITHUB_TOKEN",
-        "",
-        Kind::Secret,
-        "",
-        "token for github.com: fine-grained with contents and pull requests, or classic",
-    ),
-    setting(
-        "BACKSPACE_PUBLICATION",
-        "publication",
-        Kind::Text,
-        "draft",
-        "what becomes of a change unless a task says so: draft, ready, branch or patch",
     ),
     setting(
         "MAX_CONCURRENT_JOBS",
