@@ -107,7 +107,6 @@ mod tests {
     #[tokio::test]
     async fn a_repository_is_analysed_whole_and_survives_its_cache() {
         let files = MemoryTree::new(&[
-            (".github/PULL_REQUEST_TEMPLATE.md", "## Why\n"),
             ("AGENTS.md", "Write tests.\n"),
             ("Cargo.toml", "[workspace]\nmembers = [\"a\"]\n"),
             ("a/src/lib.rs", ""),
@@ -134,10 +133,7 @@ AGENTS.md, Cargo.toml.\n"
                 origin: "AGENTS.md".into(),
                 text: "Write tests.\n".into(),
             }],
-            pull_request_template: Some(SourcedText {
-                origin: ".github/PULL_REQUEST_TEMPLATE.md".into(),
-                text: "## Why\n".into(),
-            }),
+            pull_request_template: None,
             settings: RepositorySettings::default(),
         };
         assert_eq!(analysis, right);
