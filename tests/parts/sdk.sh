@@ -6,6 +6,7 @@ if [ "${1:-}" = --needs ]; then
         command -v "$program" >/dev/null 2>&1 || { echo "$program is not installed: the SDKs need it"; exit 77; }
     done
     node -e 'process.exit(Number(process.versions.node.split(".")[0]) >= 20 ? 0 : 1)' || { echo "node is older than 20"; exit 77; }
+    [ -x /usr/bin/chromium ] || [ -x /usr/bin/chromium-browser ] || { echo "chromium is not installed (Debian: chromium)"; exit 77; }
     sh sdk/tools.sh >/dev/null || { echo "what generates the SDKs can't be installed (sdk/tools.sh)"; exit 77; }
     exit 0
 fi
@@ -108,9 +109,10 @@ done
 if grep -E '"(src|tests)/' "$work/typescript/package.contents" >/dev/null; then fail "the package of TypeScript has too much in it"; fi
 run_through_cuts TypeScript node "$work/typescript/build/examples/run_task.js"
 manage TypeScript node "$work/typescript/build/examples/manage_tasks.js"
-# The same example over gRPC-Web, as it would be in a page.
-sed 's#@backspace-dev/sdk/node#@backspace-dev/sdk/web#' "$work/typescript/build/examples/run_task.js" >"$work/typescript/build/examples/run_task_web.js"
-run_through_cuts "TypeScript over gRPC-Web" node "$work/typescript/build/examples/run_task_web.js"
+# As a page has it: for a browser without anything of Node's, and in a real one.
+(cd "$work/typescript" && node_modules/.bin/esbuild examples/page.ts --bundle --format=esm --platform=browser --log-level=warning --outfile=page.js) ||
+    fail "the package of TypeScript can't be made ready for a page"
+run_through_cuts "TypeScript in a browser" node tests/sdk/browser.mjs "$work/typescript/page.js"
 
 echo "-- Go"
 (

@@ -1,10 +1,6 @@
-/**
- * Starts a Task, finds it, cancels it and watches its end: `node manage_tasks.js REPOSITORY`.
- *
- * It speaks gRPC-Web, as a page does; there the address is `location.origin`.
- */
+/** Starts a Task, finds it, cancels it and watches its end: `node manage_tasks.js REPOSITORY`. */
 import { Code } from "@connectrpc/connect";
-import { CallError, connect, v1 } from "@backspace-dev/sdk/web";
+import { CallError, connect, v1 } from "@backspace-dev/sdk/node";
 
 const [repository = ""] = process.argv.slice(2);
 const client = await connect(process.env.BACKSPACE_SERVER ?? "http://127.0.0.1:8000", {
