@@ -24,11 +24,13 @@ import (
 
 const taskName = "tasks/t1"
 
-// ending is how one stream goes: how many events come (all when negative), what it ends with, which one is left out.
+// ending is how one stream goes: how many events come (all when negative), what it ends with, which one is left
+// out, and whether all come again.
 type ending struct {
-	after   int
-	err     error
-	leftOut uint64
+	after     int
+	err       error
+	leftOut   uint64
+	fromStart bool
 }
 
 func closed(after int) ending { return ending{after: after} }
@@ -133,6 +135,9 @@ func (f *fake) begin(ctx context.Context, call string) ending {
 
 func (f *fake) stream(goes ending, afterSequence uint64, send func(*backspacev1.TaskEvent) error) error {
 	sent := 0
+	if goes.fromStart {
+		afterSequence = 0
+	}
 	for _, event := range f.events {
 		if event.Sequence != 0 && (event.Sequence <= afterSequence || event.Sequence == goes.leftOut) {
 			continue

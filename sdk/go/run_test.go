@@ -118,6 +118,18 @@ func TestAHoleIsAskedForAgainAndNeverPassedOn(t *testing.T) {
 	expectCalls(t, served, "watch 0", "watch 2")
 }
 
+func TestAnEventThatComesAgainIsNotPassedOnAgain(t *testing.T) {
+	served := serve(t, eventLog(5), closed(3), ending{after: -1, fromStart: true})
+	events, err := all(clientOf(t, served, impatient).RunTask(t.Context(), &backspacev1.TaskSpec{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	expectEvents(t, events, eventLog(5))
+	if calls := served.seen(); !slices.Equal(calls[1:], []string{"watch 3"}) {
+		t.Fatalf("%q", calls)
+	}
+}
+
 func TestAHoleThatStaysIsAnError(t *testing.T) {
 	served := serve(t, eventLog(5), hole(3), hole(3), hole(3), hole(3), hole(3))
 	run := clientOf(t, served, impatient).Watch(t.Context(), taskName, 0)

@@ -20,13 +20,14 @@ ARTIFACT = b"".join(number.to_bytes(4, "big") for number in range(25_000))
 
 @dataclass
 class Ending:
-    """How one stream goes: how many events come, what it ends with, which one is left out."""
+    """How one stream goes: how many events come, what it ends with, which one is left out, what is asked for or all."""
 
     after: int | None = None
     code: grpc.StatusCode | None = None
     message: str = ""
     details: list = field(default_factory=list)
     left_out: int | None = None
+    from_start: bool = False
 
 
 def closed(after: int) -> Ending:
@@ -37,8 +38,10 @@ def failed(after: int, code: grpc.StatusCode = grpc.StatusCode.INTERNAL) -> Endi
     return Ending(after=after, code=code, message="connection reset")
 
 
-def of_the_server(code: grpc.StatusCode, retry_after_ms: int | None = None, after: int = 0, violations=()) -> Ending:
-    details = [error_details_pb2.ErrorInfo(reason="REASON_X", domain=ERROR_DOMAIN, metadata={"key": "value"})]
+def of_the_server(
+    code: grpc.StatusCode, retry_after_ms: int | None = None, after: int = 0, violations=(), domain: str = ERROR_DOMAIN
+) -> Ending:
+    details = [error_details_pb2.ErrorInfo(reason="REASON_X", domain=domain, metadata={"key": "value"})]
     if retry_after_ms is not None:
         delay = duration_pb2.Duration(nanos=retry_after_ms * 1_000_000)
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
@@ -89,6 +92,7 @@ class Fake(AgentServiceServicer):
             return self._endings.pop(0) if self._endings else Ending()
 
     def _stream(self, context, ending: Ending, after_sequence: int) -> Iterator[v1.TaskEvent]:
+        after_sequence = 0 if ending.from_start else after_sequence
         rest = [e for e in self.events if e.sequence == 0 or e.sequence > after_sequence]
         if ending.left_out is not None:
             rest = [e for e in rest if e.sequence != ending.left_out]

@@ -60,6 +60,13 @@ def test_an_answer_is_told_from_a_fault_of_the_connection():
         assert error.is_retryable is expected, (origin, code, retry_after)
 
 
+def test_an_error_info_of_another_domain_is_not_ours():
+    with Fake(log(2), of_the_server(grpc.StatusCode.INTERNAL, domain="proxy.example")) as fake:
+        with backspace.Client(fake.address) as client, pytest.raises(backspace.CallError) as caught:
+            client.get_task(TASK)
+    assert (caught.value.origin, caught.value.reason) == (backspace.Origin.TRANSPORT, "")
+
+
 def test_pages_are_turned():
     with Fake(log(2)) as fake, backspace.Client(fake.address) as client:
         assert [task.name for task in client.list_tasks()] == ["tasks/b", "tasks/a"]

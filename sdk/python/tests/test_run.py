@@ -106,6 +106,12 @@ def test_a_hole_is_asked_for_again_and_never_passed_on(kind):
     assert fake.calls == [("watch", 0), ("watch", 2)]
 
 
+def test_an_event_that_comes_again_is_not_passed_on_again(kind):
+    with Fake(log(5), closed(3), Ending(from_start=True)) as fake:
+        assert kind.follow(fake, fresh)[0] == log(5)
+    assert fake.calls[1:] == [("watch", 3)]
+
+
 def test_a_hole_that_stays_is_an_error(kind):
     with Fake(log(5), *[Ending(left_out=3)] * 10) as fake:
         events, error, _ = kind.follow(fake, watched)

@@ -15,11 +15,12 @@ export const TASK = "tasks/t1";
 export const ARTIFACT = new Uint8Array(100_000).map((_, index) => (index >> (8 * (3 - (index % 4)))) & 0xff);
 export const IMPATIENT: Partial<Reconnect> = { initialDelayMs: 0.1, longestDelayMs: 1, giveUpAfterMs: 30_000 };
 
-/** How one stream goes: how many events come, what it ends with, which one is left out. */
+/** How one stream goes: how many events come, what it ends with, which one is left out, whether all come again. */
 export interface Ending {
   readonly after?: number;
   readonly error?: ConnectError;
   readonly leftOut?: bigint;
+  readonly fromStart?: boolean;
 }
 
 export const closed = (after: number): Ending => ({ after });
@@ -28,8 +29,13 @@ export const failed = (after: number, code = Code.Internal): Ending => ({
   error: new ConnectError("connection reset", code),
 });
 
-export function ofTheServer(code: Code, retryAfterMs?: number, violations: [string, string][] = []): ConnectError {
-  const info = { reason: "REASON_X", domain: ERROR_DOMAIN, metadata: { key: "value" } };
+export function ofTheServer(
+  code: Code,
+  retryAfterMs?: number,
+  violations: [string, string][] = [],
+  domain = ERROR_DOMAIN,
+): ConnectError {
+  const info = { reason: "REASON_X", domain, metadata: { key: "value" } };
   return new ConnectError("no", code, undefined, [
     { desc: ErrorInfoSchema, value: info },
     ...(retryAfterMs === undefined
@@ -103,7 +109,7 @@ export class Fake {
 
   *#stream(ending: Ending, afterSequence: bigint): Generator<v1.TaskEvent> {
     const rest = this.#events.filter(
-      ({ sequence }) => sequence === 0n || (sequence > afterSequence && sequence !== ending.leftOut),
+      ({ sequence }) => sequence === 0n || (sequence > (ending.fromStart ? 0n : afterSequence) && sequence !== ending.leftOut),
     );
     yield* rest.slice(0, ending.after);
     if (ending.error) {

@@ -55,6 +55,12 @@ for (const { protocol, client } of TRANSPORTS) {
       assert.deepEqual(fake.calls, ["watch 0", "watch 2"]);
     });
 
+    it("does not pass on again what comes again", async (context) => {
+      const { fake, client } = await begin(context, log(5), closed(3), { fromStart: true });
+      assert.deepEqual(await all(client.runTask({})), log(5));
+      assert.deepEqual(fake.calls.slice(1), ["watch 3"]);
+    });
+
     it("ends with an error when a hole stays", async (context) => {
       const { client } = await begin(context, log(5), ...Array.from({ length: 10 }, () => ({ leftOut: 3n })));
       const run = client.watch(TASK);
@@ -125,6 +131,7 @@ describe("errors", () => {
       [ofTheServer(Code.NotFound), false],
       [ofTheServer(Code.ResourceExhausted), false],
       [ofTheServer(Code.ResourceExhausted, 1), true],
+      [ofTheServer(Code.Internal, undefined, [], "proxy.example"), true],
       [new ConnectError("", Code.Internal), true],
       [new ConnectError("", Code.Canceled), true],
       [new ConnectError("", Code.Unknown), true],
