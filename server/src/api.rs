@@ -22,7 +22,7 @@ use tonic_health::server::HealthReporter;
 use crate::api::accept::{Accepting, ConnectionLimits};
 use crate::api::agent_service::AgentService;
 use crate::api::auth::AuthConfig;
-use crate::api::dispatch::Dispatch;
+use crate::api::dispatch::{Dispatch, Transport};
 use crate::api::edge::{Gate, grpc_edge};
 use crate::api::origin::{OriginConfig, OriginPolicy};
 use crate::api::rate_limit::{RateLimitConfig, RateLimiter};
@@ -159,7 +159,12 @@ pub async fn serve(
         tracing::warn!(%address, "tokens and code can be read on the way to this server: set BACKSPACE_TLS_CERTIFICATE, or put TLS before it");
     }
     tracing::info!(%address, tls = tls.is_some(), "listening");
-    let dispatch = Dispatch::new(grpc, http, origins);
+    let transport = if tls.is_some() {
+        Transport::Tls
+    } else {
+        Transport::Clear
+    };
+    let dispatch = Dispatch::new(grpc, http, origins, transport);
     let accepting = Accepting {
         listener,
         tls,

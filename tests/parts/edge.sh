@@ -63,6 +63,8 @@ ask() { curl -sS --max-time 10 --cacert "$work/ca.pem" -o "$work/page" -w '%{htt
 [ "$(ask --http1.1 --cert "$work/client.pem" --key "$work/client.key")" = '200 1.1' ] || fail "HTTP/1.1 over TLS"
 ! curl -sS --max-time 10 -o "$work/page" "https://$address/health" 2>/dev/null || fail "an unknown authority was trusted"
 ! curl -sS --max-time 10 -o "$work/page" "http://$address/health" 2>/dev/null || fail "it was served in the clear"
+curl -sS --max-time 10 --cacert "$work/ca.pem" -D - -o "$work/page" "https://$address/health" | grep -qi "^strict-transport-security:" ||
+    fail "browsers are not told to insist on TLS"
 shown() { openssl s_client -connect "$address" -CAfile "$work/ca.pem" </dev/null 2>/dev/null | openssl x509 -noout -serial; }
 before=$(shown)
 sign server IP:127.0.0.1

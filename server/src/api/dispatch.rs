@@ -24,16 +24,42 @@ pub(crate) struct Dispatch {
     grpc: GrpcWebService<Router>,
     http: Router,
     origins: Arc<OriginPolicy>,
+    transport: Transport,
 }
+
+/// What connections are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    /// TCP.
+    Clear,
+    /// TLS, which browsers are told to insist on.
+    Tls,
+}
+
+/// How long a browser is to insist on TLS: a year.
+const INSIST_ON_TLS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 impl Dispatch {
     /// Puts gRPC-Web around the gRPC routes and both halves together.
-    pub(crate) fn new(grpc: Router, http: Router, origins: Arc<OriginPolicy>) -> Self {
+    pub(crate) fn new(grpc: Router, http: Router, origins: Arc<OriginPolicy>, transport: Transport) -> Self {
         Self {
             grpc: GrpcWebLayer::new().layer(grpc),
             http,
             origins,
+            transport,
         }
+    }
+}
+
+/// Puts on every answer what binds a browser whatever the answer is; the gateway has put more on its own.
+fn bind(response: &mut Response<Body>, transport: Transport) {
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+    if transport == Transport::Tls {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, INSIST_ON_TLS);
     }
 }
 
@@ -48,9 +74,12 @@ impl Service<Request<Body>> for Dispatch {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let transport = self.transport;
         let origin = cors::shared_origin(&self.origins, &request);
         if cors::is_preflight(&request) {
-            return Box::pin(std::future::ready(Ok(cors::preflight(origin.as_ref()))));
+            let mut response = cors::preflight(origin.as_ref());
+            bind(&mut response, transport);
+            return Box::pin(std::future::ready(Ok(response)));
         }
         let content_type = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
         let is_grpc = content_type.is_some_and(|value| value.starts_with(b"application/grpc"));
@@ -60,12 +89,12 @@ impl Service<Request<Body>> for Dispatch {
         } else {
             Box::pin(Service::call(&mut self.http, request))
         };
-        let Some(origin) = origin else {
-            return answer;
-        };
         Box::pin(async move {
             let mut response = answer.await?;
-            cors::share(response.headers_mut(), &origin);
+            bind(&mut response, transport);
+            if let Some(origin) = origin {
+                cors::share(response.headers_mut(), &origin);
+            }
             Ok(response)
         })
     }

@@ -143,6 +143,9 @@ pub(crate) fn complete(status: Status) -> Status {
             "the request is not a well-formed gRPC message",
             "MALFORMED",
         ),
+        code @ (Code::Unavailable | Code::ResourceExhausted) => {
+            retry_later(code, status.message(), "TRANSPORT", DRAIN_RETRY)
+        }
         code => plain(code, status.message(), "TRANSPORT"),
     }
 }

@@ -33,7 +33,9 @@ async fn every_call_that_changes_something_has_one_line_and_no_line_has_a_secret
     let stranger = server.client_of("hunter2");
     stranger.create_task(v1::TaskSpec::default()).await.unwrap_err();
     ada.delete_task(&name).await.unwrap();
-    server.log_line("DeleteTask").await;
+    server
+        .log_line("\"action\":\"DeleteTask\",\"principal.id\":\"ada-token\"")
+        .await;
 
     let lines = server.log();
     assert!(!lines.iter().any(|line| line.contains("hunter2")), "{lines:#?}");

@@ -269,6 +269,26 @@ async fn streams_beyond_the_limit_are_not_opened() {
 }
 
 #[tokio::test]
+async fn a_client_that_does_not_say_that_it_is_there_is_dropped_and_one_that_does_stays() {
+    let limits = ConnectionLimits {
+        keep_alive_interval: Duration::from_millis(100),
+        keep_alive_timeout: Duration::from_millis(100),
+        ..ConnectionLimits::default()
+    };
+    let server = Server::start(limits).await;
+    let mut there = server.http2().await;
+    let _quiet = there.get("/silent").await.unwrap();
+    // It opens HTTP/2 and a stream that stays silent, and answers no ping.
+    let mut gone = server.connect().await;
+    let settings = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    let request = b"\0\0\x0e\x01\x05\0\0\0\x01\x82\x86\x04\x07/silent\x01\x01a";
+    gone.write_all(&[&settings[..], request].concat()).await.unwrap();
+    let told = read_to_close(&mut gone).await;
+    assert!(told.len() > 9, "it was served before: {told:?}");
+    assert!(there.get("/hello").await.is_ok());
+}
+
+#[tokio::test]
 async fn an_old_connection_is_asked_to_end_and_its_streams_with_it() {
     let limits = ConnectionLimits {
         max_age: Duration::from_millis(200),

@@ -103,6 +103,7 @@ async fn frames_are_messages_and_then_trailers_in_binary_and_in_text() {
         let (head, body) = post(&edge, INFO, &[("content-type", kind), ("accept", kind)], EMPTY).await;
         assert_eq!(head.status, 200);
         assert_eq!(head.headers["content-type"], "application/grpc-web+proto");
+        assert_eq!(head.headers["x-content-type-options"], "nosniff");
         check(&frames(&body), kind);
     }
     for kind in ["application/grpc-web-text", "application/grpc-web-text+proto"] {
