@@ -34,3 +34,4 @@ go_tool() { command -v "$1" >/dev/null 2>&1 || go install "$2"; }
 go_tool buf github.com/bufbuild/buf/cmd/buf@v1.75.0
 go_tool grpcurl github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4
 sh tests/real_projects/fetch.sh "${BACKSPACE_CI_CACHE:-$HOME/.cache/backspace-ci}/packages"
+sh tests/github/fetch.sh "${BACKSPACE_CI_CACHE:-$HOME/.cache/backspace-ci}/github"
