@@ -18,7 +18,8 @@ async fn a_killed_container_costs_no_saved_work() {
         "fix",
         json!([
             turn(&[write("out.txt", "good\n")]),
-            turn(&[bash("echo begun; sleep 600")]),
+            // The work of the first turn is saved beside this.
+            turn(&[bash("sleep 3; echo begun; sleep 600")]),
             turn(&[finish("It is good now.")]),
         ]),
     );
