@@ -31,7 +31,6 @@ need docker docker.io
 need dockerd docker.io
 need mmdebstrap mmdebstrap
 need openssl openssl
-need socat socat
 [ -e /usr/lib/git-core/git-http-backend ] || packages="$packages git"
 if [ -n "$packages" ]; then
     apt-get update -qq

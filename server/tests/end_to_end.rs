@@ -22,6 +22,8 @@ mod drain;
 mod edge;
 #[path = "end_to_end/endings.rs"]
 mod endings;
+#[path = "end_to_end/engine.rs"]
+mod engine;
 #[path = "end_to_end/event_log.rs"]
 mod event_log;
 #[path = "support/fake_github.rs"]
@@ -36,6 +38,8 @@ mod github_canary;
 mod github_talk;
 #[path = "end_to_end/hub.rs"]
 mod hub;
+#[path = "end_to_end/images.rs"]
+mod images;
 #[path = "end_to_end/llamacpp.rs"]
 mod llamacpp;
 #[path = "end_to_end/logs.rs"]

@@ -9,7 +9,7 @@ cd "$(dirname "$0")/../.."
 if [ "${1:-}" = --needs ]; then
     missing=$(engine_missing)
     [ -z "$missing" ] || { echo "$missing"; exit 77; }
-    for tool in mmdebstrap openssl socat; do
+    for tool in mmdebstrap openssl python3; do
         command -v $tool >/dev/null 2>&1 || { echo "$tool is not installed (Debian: $tool)"; exit 77; }
     done
     exit 0
@@ -20,8 +20,6 @@ end() {
     status=$?
     trap - EXIT
     [ -z "$proxy" ] || kill "$proxy" 2>/dev/null || true
-    # What a failed run left.
-    [ "$status" = 0 ] || docker ps --all --quiet --filter label=backspace.instance | xargs -r docker rm --force --volumes >/dev/null 2>&1 || true
     engine_stop
     rm -rf "$work"
     exit "$status"
@@ -30,6 +28,9 @@ trap end EXIT
 engine_start "$work/engine.log"
 docker version --format 'engine {{.Server.Version}}, interface {{.Server.APIVersion}}'
 docker info --format 'control groups of version {{.CgroupVersion}}, storage by {{.Driver}}'
+
+# Of other servers on this engine; whatever of a failed run is left ends at its deadline.
+docker ps --all --quiet --filter label=backspace.instance >"$work/before"
 
 recipe=$(cat images/* | cksum | cut -d ' ' -f 1)
 cache=${BACKSPACE_CI_CACHE:-$HOME/.cache/backspace-ci}/images
@@ -43,6 +44,9 @@ export BACKSPACE_TEST_PATHS=shared
 "${CARGO:-cargo}" test --locked -p backspace-server --test sandbox_docker -- --include-ignored
 BACKSPACE_IMAGE=$image DEMO_SANDBOX=docker sh demo/run.sh "$BINARIES" >"$work/demo.log" 2>&1 || { cat "$work/demo.log"; exit 1; }
 echo "a whole task: ok"
+echo "-- servers that crash, stop, and cancel"
+BACKSPACE_IMAGE=$image BACKSPACE_TEST_SANDBOX=docker "${CARGO:-cargo}" test --locked -p backspace-server --test end_to_end -- \
+    --include-ignored crash:: cancel:: drain:: engine:: images::
 
 # From here on everything runs in a container, whose files the engine does not see under the same paths.
 tests=$("${CARGO:-cargo}" test --locked -p backspace-server --test sandbox_docker --no-run --message-format json 2>/dev/null |
@@ -72,22 +76,21 @@ echo "a whole task: ok"
 echo "-- an engine over TLS, of which nothing else is shared"
 mkdir "$work/certificates"
 sh tests/docker/certificates.sh "$work/certificates"
-# Port 0 has the system choose; socat says which.
-socat -d -d "openssl-listen:0,bind=127.0.0.1,cert=$work/certificates/server.pem,cafile=$work/certificates/ca.pem,verify=1,fork,reuseaddr" \
-    unix-connect:/var/run/docker.sock 2>"$work/proxy.log" &
+python3 tests/docker/tls.py "$work/certificates" /var/run/docker.sock >"$work/port" 2>"$work/proxy.log" &
 proxy=$!
 waited=0
-until port=$(sed -n 's/.*listening on .*127.0.0.1:\([0-9]*\).*/\1/p' "$work/proxy.log") && [ -n "$port" ]; do
+until [ -s "$work/port" ]; do
     waited=$((waited + 1)); [ "$waited" -le 100 ] || { cat "$work/proxy.log"; exit 1; }
     sleep 0.1
 done
+port=$(cat "$work/port")
 remote="--network host --volume $work/certificates:/certificates:ro --env DOCKER_HOST=tcp://127.0.0.1:$port \
     --env DOCKER_CERT_PATH=/certificates --env DOCKER_TLS_VERIFY=1"
 # shellcheck disable=SC2086
-inside $remote -- /tests $apart
+inside $remote -- /tests life:: checkouts:: streamed_output
 # shellcheck disable=SC2086
 inside $remote -- sh demo/run.sh /binaries >"$work/demo.log" 2>&1 || { cat "$work/demo.log"; exit 1; }
 echo "a whole task: ok"
 
-left=$(docker ps --all --quiet --filter label=backspace.instance)
+left=$(docker ps --all --quiet --filter label=backspace.instance | grep -vxFf "$work/before" || true)
 [ -z "$left" ] || { echo "containers were left: $left" >&2; exit 1; }

@@ -12,6 +12,11 @@ use tokio::sync::watch;
 use crate::event_log::PATIENCE;
 use crate::site::Site;
 
+/// The sandbox backend of all servers here: `local`, unless the part that runs these tests again for another says so.
+pub fn backend() -> String {
+    std::env::var("BACKSPACE_TEST_SANDBOX").unwrap_or_else(|_| "local".into())
+}
+
 /// How a server is started.
 pub struct Launch<'a> {
     site: &'a Site,
@@ -62,7 +67,8 @@ impl<'a> Launch<'a> {
         let ready = self.site.path("ready");
         drop(std::fs::remove_file(&ready));
         let mut process = Command::new(server)
-            .args(["--listen", "127.0.0.1:0", "--sandbox", "local", "--exit-with-parent"])
+            .args(["--listen", "127.0.0.1:0", "--exit-with-parent", "--sandbox"])
+            .arg(backend())
             .args(["--rate-limit-requests", "1000"])
             .arg("--ready-file")
             .arg(&ready)
@@ -78,6 +84,7 @@ impl<'a> Launch<'a> {
             .env("HOME", self.site.path("home"))
             .env("BACKSPACE_SUPERVISOR", supervisor)
             .envs(self.environment)
+            .envs(std::env::var_os("BACKSPACE_IMAGE").map(|image| ("BACKSPACE_IMAGE", image)))
             // No `.env` of the developer's is read.
             .current_dir(self.site.root())
             .stdin(Stdio::piped())

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::repository::{Gate, Repository};
-use crate::server::Launch;
+use crate::server::{Launch, backend};
 
 /// A test's folder; removed with it.
 pub struct Site {
@@ -65,9 +65,20 @@ impl Site {
         Launch::new(self)
     }
 
-    /// Returns the ids of the sandboxes that are on disk.
+    /// Returns the sandboxes that are on disk, or at the engine.
     pub fn sandboxes(&self) -> Vec<String> {
-        file_names(&self.path("data/sandboxes/sandboxes"))
+        if backend() == "local" {
+            return file_names(&self.path("data/sandboxes/sandboxes"));
+        }
+        let instance = std::fs::read_to_string(self.path("data/docker/instance")).unwrap();
+        let label = format!("label=backspace.instance={}", instance.trim());
+        let listed = std::process::Command::new("docker")
+            .args(["ps", "--all", "--format", "{{.Names}}", "--filter", &label])
+            .output()
+            .unwrap();
+        assert!(listed.status.success(), "{listed:?}");
+        let names = String::from_utf8(listed.stdout).unwrap();
+        names.lines().map(str::to_owned).collect()
     }
 
     /// Returns the pull requests that the local forge holds.

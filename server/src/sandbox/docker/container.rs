@@ -133,16 +133,22 @@ impl Maker {
 
     /// Makes a waiting container the sandbox's: by its name, since nothing else of it can be changed.
     async fn adopt(&self, spec: &SandboxSpec, ready: Ready) -> Result<Arc<SupervisedSandbox>, SandboxError> {
-        let life = self.live.begin(spec.id, &self.volumes);
         let options = RenameContainerOptions {
             name: request::name(spec.id),
         };
         let waiting = request::name(ready.life.id());
+        let life = self.live.begin_in(spec.id, &self.volumes, Arc::clone(&ready.life));
         if let Err(error) = self.engine.client().rename_container(&waiting, options).await {
             ready.life.destroy().await?;
             return Err(self.engine.fault("rename the container", error));
         }
-        match self.enter(spec, Entry::Fresh, ready.attachment, &life).await {
+        let entered = async {
+            let sandbox = self.enter(spec, Entry::Fresh, ready.attachment, &life).await?;
+            // Its greeting was written long ago; only an answer says that it lives.
+            sandbox.changes().await?;
+            Ok(sandbox)
+        };
+        match entered.await {
             Ok(sandbox) => Ok(sandbox),
             Err(error) => {
                 life.destroy().await?;

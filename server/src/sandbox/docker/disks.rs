@@ -18,6 +18,9 @@ use crate::task::id::SandboxId;
 
 const PATH: &str = "/usr/sbin:/sbin:/usr/bin:/bin";
 
+/// What a file system of any size needs for itself.
+const OWN_BYTES: u64 = 4 << 20;
+
 /// Ends the name of a disk that is a sandbox's.
 const SUFFIX: &str = "ext4";
 
@@ -127,7 +130,7 @@ impl Disks {
             return Ok(template);
         }
         let unfinished = self.folder.join("template.new");
-        let hole = || -> io::Result<()> { fs::File::create(&unfinished)?.set_len(bytes) };
+        let hole = || -> io::Result<()> { fs::File::create(&unfinished)?.set_len(bytes + OWN_BYTES) };
         hole().map_err(|error| failed("make a disk", &error.to_string()))?;
         // The work tree is the commands' from the start, and nothing is kept back for root.
         let extended = "nodiscard,lazy_itable_init=1,lazy_journal_init=1,root_owner=1000:1000";

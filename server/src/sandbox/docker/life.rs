@@ -32,6 +32,15 @@ impl Live {
 
     /// Begins a life: from here on no sweep takes what is of this sandbox.
     pub(super) fn begin(&self, id: SandboxId, volumes: &Volumes) -> Arc<Life> {
+        self.begin_with(id, volumes, None)
+    }
+
+    /// Begins a life in a container that was kept ready, whose own id a sweep may have seen just before.
+    pub(super) fn begin_in(&self, id: SandboxId, volumes: &Volumes, ready: Arc<Life>) -> Arc<Life> {
+        self.begin_with(id, volumes, Some(ready))
+    }
+
+    fn begin_with(&self, id: SandboxId, volumes: &Volumes, ready: Option<Arc<Life>>) -> Arc<Life> {
         let mut live = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *live.entry(id).or_default() += 1;
         Arc::new(Life {
@@ -39,6 +48,7 @@ impl Live {
             volumes: volumes.clone(),
             live: self.clone(),
             counts: AtomicBool::new(true),
+            _ready: ready,
         })
     }
 
@@ -60,6 +70,8 @@ pub(super) struct Life {
     live: Live,
     /// Whether it is counted among the live.
     counts: AtomicBool,
+    /// The life of the container before it was this sandbox's: as long as this one, it is in use.
+    _ready: Option<Arc<Life>>,
 }
 
 impl Life {

@@ -1,0 +1,48 @@
+//! What becomes of a Task whose container is ended at the engine: tests/parts/docker.sh.
+
+use std::process::Command;
+
+use backspace_sdk::v1::task_event::Payload;
+use serde_json::json;
+
+use crate::event_log::Follower;
+use crate::script::{bash, finish, turn, write};
+use crate::site::{Site, spec};
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a Docker engine: sh tests/parts/docker.sh"]
+async fn a_killed_container_costs_no_saved_work() {
+    let site = Site::new();
+    let repository = site.red_repository();
+    site.script(
+        "fix",
+        json!([
+            turn(&[write("out.txt", "good\n")]),
+            // The work of the first turn is saved beside this.
+            turn(&[bash("sleep 3; echo begun; sleep 600")]),
+            turn(&[finish("It is good now.")]),
+        ]),
+    );
+    let server = site.serve().start().await;
+    let mut follower = Follower::run(&server.client(), spec(&repository, "fix"));
+    follower.until_output("begun").await;
+    let killed = Command::new("docker")
+        .arg("kill")
+        .args(site.sandboxes())
+        .output()
+        .unwrap();
+    assert!(killed.status.success(), "{killed:?}");
+    follower.success().await;
+    let resumed = follower.events.iter().filter_map(|event| match &event.payload {
+        Some(Payload::RunResumed(resumed)) => Some(resumed.cause.clone()),
+        _ => None,
+    });
+    let resumed: Vec<_> = resumed.collect();
+    assert!(
+        matches!(resumed.as_slice(), [cause] if cause.starts_with("the sandbox was lost")),
+        "{resumed:?}"
+    );
+    assert_eq!(repository.changes(&repository.only_branch()), ["M\tout.txt"]);
+    server.terminate().await;
+    assert_eq!(site.sandboxes(), Vec::<String>::new());
+}

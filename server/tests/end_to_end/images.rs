@@ -1,0 +1,94 @@
+//! Images of sandboxes, where a backend makes sandboxes of images: tests/parts/docker.sh.
+
+use std::process::Command;
+
+use backspace_sdk::v1::task_event::Payload;
+
+use crate::event_log::Follower;
+use crate::script::good;
+use crate::site::{Site, spec};
+
+/// Another name of the image that the part made, which goes with the guard.
+struct Tag(String);
+
+impl Tag {
+    fn new(name: &str) -> Self {
+        let image = std::env::var("BACKSPACE_IMAGE").unwrap();
+        let tag = Self(format!("{name}:{}", std::process::id()));
+        let made = Command::new("docker").args(["tag", &image, &tag.0]).output().unwrap();
+        assert!(made.status.success(), "{made:?}");
+        tag
+    }
+}
+
+impl Drop for Tag {
+    fn drop(&mut self) {
+        drop(Command::new("docker").args(["rmi", &self.0]).output());
+    }
+}
+
+/// Returns what is said of the image, and the warnings.
+fn said(follower: &Follower) -> Vec<String> {
+    let words = |payload: &Payload| match payload {
+        Payload::Progress(progress) => Some(progress.step.clone()).filter(|step| step.contains(" image ")),
+        Payload::Warning(warning) => Some(warning.message.clone()),
+        _ => None,
+    };
+    let payloads = follower.events.iter().filter_map(|event| event.payload.as_ref());
+    payloads.filter_map(words).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a Docker engine: sh tests/parts/docker.sh"]
+async fn a_repository_and_a_request_may_name_an_image_that_the_server_allows() {
+    let site = Site::new();
+    let (allowed, other) = (Tag::new("backspace-e2e-allowed"), Tag::new("backspace-e2e-other"));
+    let usual = std::env::var("BACKSPACE_IMAGE").unwrap();
+    site.script("fix", good());
+    let server = site
+        .serve()
+        .flag("--allowed-images", "backspace-e2e-allowed:*")
+        .start()
+        .await;
+    let refused = format!(
+        "the image {} of .backspace.toml is not allowed by this server, which uses its own instead",
+        other.0
+    );
+    for (name, of_file, of_request, used, warnings) in [
+        ("none", None, None, &usual, 0),
+        ("file", Some(&allowed.0), None, &allowed.0, 0),
+        ("denied", Some(&other.0), None, &usual, 1),
+        ("request", Some(&other.0), Some(&allowed.0), &allowed.0, 0),
+    ] {
+        let image = of_file
+            .map(|image| format!("[sandbox]\nimage = \"{image}\"\n"))
+            .unwrap_or_default();
+        let settings = format!("[verify]\ncommands = [\"grep -q good out.txt\"]\n{image}");
+        let files = [(".backspace.toml", settings.as_str()), ("out.txt", "bad\n")];
+        let repository = site.repository(name, "true", &files);
+        let mut asked = spec(&repository, "fix");
+        if let Some(image) = of_request {
+            asked.environment.get_or_insert_default().image.clone_from(image);
+        }
+        let mut follower = Follower::run(&server.client(), asked);
+        follower.success().await;
+        let said = said(&follower);
+        let made = format!("The sandbox is made of the image {used} (sha256:");
+        assert_eq!(
+            said.iter().filter(|words| words.starts_with(&made)).count(),
+            1,
+            "{name}: {said:?}"
+        );
+        assert_eq!(
+            said.iter().filter(|words| **words == refused).count(),
+            warnings,
+            "{name}: {said:?}"
+        );
+    }
+    let mut asked = spec(&site.repository("wanted", "true", &[("out.txt", "bad\n")]), "fix");
+    asked.environment.get_or_insert_default().image.clone_from(&other.0);
+    let (failure, _) = Follower::run(&server.client(), asked).failure().await;
+    assert!(failure.message.contains("is not allowed by this server"), "{failure:?}");
+    server.terminate().await;
+    assert_eq!(site.sandboxes(), Vec::<String>::new());
+}
