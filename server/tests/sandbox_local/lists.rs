@@ -116,7 +116,7 @@ async fn all_that_is_inside_is_on_a_list() {
     .await;
     assert_eq!(sockets, "");
     // The control: a socket inside is seen by the same look.
-    let own = "perl -MIO::Socket::UNIX -e 'my $s = IO::Socket::UNIX->new(Backend => \"/run/own\", Listen => 1) or exit 3; system(\"find /run -type s; tail -n +2 /proc/net/unix | wc -l\")'";
+    let own = "perl -MIO::Socket::UNIX -e 'my $s = IO::Socket::UNIX->new(Local => \"/run/own\", Listen => 1) or exit 3; system(\"find /run -type s; tail -n +2 /proc/net/unix | wc -l\")'";
     assert_eq!(output(sandbox.as_ref(), own).await, "/run/own\n1\n");
     sandbox.destroy().await.unwrap();
 }
