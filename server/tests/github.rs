@@ -4,6 +4,8 @@
 
 #[path = "conformance/forge.rs"]
 mod conformance;
+#[path = "github/described.rs"]
+mod described;
 #[path = "support/fake_github.rs"]
 mod fake_github;
 #[path = "git/fixture.rs"]

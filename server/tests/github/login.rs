@@ -15,7 +15,7 @@ use crate::fixture::main_branch;
 use crate::site::Site;
 
 /// The key of no App: made for these tests.
-const KEY: &str = include_str!("../support/fake_github/app_key.pem");
+pub(crate) const KEY: &str = include_str!("../support/fake_github/app_key.pem");
 
 fn install(site: &Site, permissions: &[(&str, &str)]) {
     let permissions = permissions

@@ -131,7 +131,7 @@ impl Api {
         let builder = http::Request::builder()
             .method(method.clone())
             .uri(path)
-            .header(ACCEPT, "application/vnd.github+json");
+            .header(ACCEPT, "application/vnd.github+json, application/json;q=0.9");
         let internal = |error: octocrab::Error| Fault::Forge(ForgeError::Internal { source: error.into() });
         let request = crab.build_request(builder, body).map_err(internal)?;
         let response = crab.execute(request).await.map_err(|error| self.unavailable(error))?;

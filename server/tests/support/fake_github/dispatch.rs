@@ -53,7 +53,8 @@ impl Shared {
         let answer = match &manner {
             None => perform(),
             Some(Manner::Answer(answer)) => answer.clone(),
-            Some(Manner::RedirectTo(to)) => Answer::error(307, "Moved").header("location", &format!("{to}{uri}")),
+            Some(Manner::RedirectTo(to)) => Answer::error(if method == "GET" { 301 } else { 307 }, "Moved")
+                .header("location", &format!("{to}{uri}")),
             Some(Manner::CutAfter) => perform(),
             Some(Manner::CutBefore | Manner::Hang) => Answer::error(0, "not performed"),
         };
@@ -84,7 +85,7 @@ impl Shared {
             ));
         }
         if header("x-github-api-version") != Some("2022-11-28")
-            || header("accept") != Some("application/vnd.github+json")
+            || !header("accept").is_some_and(|accept| accept.starts_with("application/vnd.github+json"))
         {
             return Some(Answer::error(
                 400,
@@ -176,7 +177,7 @@ fn route(call: &Call<'_>, state: &mut State) -> Answer {
             let fields = json!({
                 "id": repository.id, "name": name, "full_name": repository.full_name, "owner": { "login": owner },
                 "default_branch": repository.default_branch, "private": repository.private,
-                "archived": repository.archived, "permissions": permissions,
+                "archived": repository.archived, "permissions": permissions, "language": null,
             });
             Answer::json(200, example("repository", fields))
         }

@@ -130,7 +130,7 @@ fn here(full_name: &str) -> Value {
     let (owner, name) = full_name.split_once('/').unwrap();
     example(
         "repository",
-        json!({ "full_name": full_name, "name": name, "owner": { "login": owner } }),
+        json!({ "full_name": full_name, "name": name, "owner": { "login": owner }, "language": null }),
     )
 }
 
