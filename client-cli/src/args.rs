@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::exit::EXIT_CODES;
 use crate::paint::ColourChoice;
 
+mod issue;
 mod run;
 
 pub(crate) use run::{RepositoryArgument, RunArgs};
@@ -177,7 +178,7 @@ pub(crate) struct MessageArgs {
     #[arg(required_unless_present = "review_comments")]
     pub(crate) text: Option<String>,
     /// Add the unresolved review comments of the task's pull request.
-    #[arg(long)]
+    #[arg(long, visible_alias = "review")]
     pub(crate) review_comments: bool,
     /// Show the task that acts on the message until it ends.
     #[arg(long, short = 'f')]
@@ -278,7 +279,6 @@ mod tests {
         for line in [
             "backspace",
             "backspace run",
-            "backspace run .",
             "backspace fly",
             "backspace get",
             "backspace message t",

@@ -9,6 +9,7 @@ use std::time::Duration;
 use backspace_sdk::v1;
 use clap::{Args, ValueEnum};
 
+use crate::args::issue;
 use crate::exit::Exit;
 use crate::measure::{read_count, read_money, read_span};
 use crate::problem::Problem;
@@ -16,12 +17,13 @@ use crate::problem::Problem;
 /// Arguments of `run`.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// The repository: https://host/owner/name, git@host:owner/name, or a local path such as `.`.
+    /// The repository: https://host/owner/name, git@host:owner/name, or a local path such as `.`;
+    /// owner/name#12 is the issue 12 of a repository at github.com.
     #[arg(value_name = "REPO")]
     pub(crate) repository: String,
-    /// What to do, in your words; `-` reads it from standard input.
+    /// What to do, in your words; `-` reads it from standard input. With an issue it may be left out.
     #[arg(value_name = "PROMPT")]
-    pub(crate) prompt: String,
+    pub(crate) prompt: Option<String>,
 
     /// The model's provider, e.g. `anthropic`; alone, its default model.
     #[arg(long, value_name = "NAME", help_heading = "Model")]
@@ -168,8 +170,19 @@ fn repository_around(path: &Path) -> Option<PathBuf> {
 }
 
 impl RunArgs {
+    /// Returns REPO and the number of the issue, which may stand behind it.
+    pub(crate) fn target(&self, folder: &Path) -> (String, Option<String>) {
+        let (repository, issue) = issue::split(&self.repository, folder);
+        (repository, self.issue.clone().or(issue))
+    }
+
     /// Returns what the arguments ask for; `prompt` is PROMPT as read.
-    pub(crate) fn spec(&self, repository: &RepositoryArgument, prompt: String) -> Result<v1::TaskSpec, Problem> {
+    pub(crate) fn spec(
+        &self,
+        repository: &RepositoryArgument,
+        issue: Option<String>,
+        prompt: String,
+    ) -> Result<v1::TaskSpec, Problem> {
         let revision = match (&self.base, &self.base_commit) {
             (Some(branch), _) => Some(v1::repository::Revision::Branch(branch.clone())),
             (None, Some(commit)) => Some(v1::repository::Revision::Commit(commit.clone())),
@@ -186,7 +199,7 @@ impl RunArgs {
             publication: self.publication(),
             environment: self.environment(),
             verification_commands: self.verify.clone(),
-            issue: self.issue.clone().unwrap_or_default(),
+            issue: issue.unwrap_or_default(),
             fallback_models: self.fallback_model.clone(),
         })
     }
@@ -267,7 +280,9 @@ mod tests {
         let Command::Run(run) = cli.unwrap().command else {
             panic!("not run")
         };
-        run.spec(&RepositoryArgument::Address(run.repository.clone()), run.prompt.clone())
+        let (repository, issue) = run.target(Path::new("/"));
+        let prompt = run.prompt.clone().unwrap();
+        run.spec(&RepositoryArgument::Address(repository), issue, prompt)
             .unwrap()
     }
 

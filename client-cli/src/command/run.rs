@@ -15,7 +15,8 @@ use crate::session::{Kind, Need, Ownership, Session, kind};
 pub(super) async fn run(globals: &Globals, arguments: &RunArgs, screen: &mut Screen) -> Result<Exit, Problem> {
     let folder = std::env::current_dir()
         .map_err(|error| Problem::new(Exit::Other, format!("the working folder cannot be read: {error}")))?;
-    let repository = RepositoryArgument::read(&arguments.repository, &folder)?;
+    let (repository, issue) = arguments.target(&folder);
+    let repository = RepositoryArgument::read(&repository, &folder)?;
     // Before anything is started or read: a person who typed the whole prompt should not lose it.
     if arguments.detach && kind(globals)? == Kind::Private {
         return Err(Problem::new(
@@ -25,7 +26,15 @@ pub(super) async fn run(globals: &Globals, arguments: &RunArgs, screen: &mut Scr
         .detail("none is configured, and a private server stops with the command that started it")
         .next("leave --detach out; or start `backspace-server` and set BACKSPACE_SERVER=http://127.0.0.1:8000"));
     }
-    let spec = arguments.spec(&repository, text_or_input(&arguments.prompt)?)?;
+    let prompt = match (&arguments.prompt, &issue) {
+        (Some(prompt), _) => text_or_input(prompt)?,
+        (None, Some(number)) => format!("Resolve issue #{number}."),
+        (None, None) => {
+            let problem = Problem::new(Exit::Other, "it is not said what to do");
+            return Err(problem.next("write it behind the repository, or name an issue: backspace run owner/name#12"));
+        }
+    };
+    let spec = arguments.spec(&repository, issue, prompt)?;
     let root = match &repository {
         RepositoryArgument::Local(path) => Some(path.as_path()),
         RepositoryArgument::Address(_) => None,
