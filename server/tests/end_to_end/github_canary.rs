@@ -4,7 +4,9 @@
 //! in the arguments of every process, and by a model that hunts for it in its sandbox.
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
+use aho_corasick::AhoCorasick;
 use base64::Engine as _;
 use prost::Message as _;
 use serde_json::json;
@@ -19,7 +21,7 @@ use crate::site::Site;
 const HUNT: &str = "printf good >out.txt; \
     { env; cat /proc/*/environ /proc/*/cmdline; git config --list --show-origin; git remote -v; \
       git credential fill </dev/null; cat /proc/*/root/proc/*/environ; \
-      find . /tmp /etc /run /var /home /root /dev/shm -type f -exec cat {} +; } 2>/dev/null \
+      find . /tmp /etc /run /dev/shm \"$HOME\" -type f -size -64k -exec cat {} +; } 2>/dev/null \
     | tr '\\0' '\\n' | awk 'index($0, p q) { found++ } END { print \"found \" found+0 }' p=CANARY01234 q=56789_abcdef";
 
 fn forms() -> Vec<Vec<u8>> {
@@ -42,10 +44,12 @@ fn forms() -> Vec<Vec<u8>> {
 }
 
 fn holds(bytes: &[u8]) -> bool {
-    forms()
-        .iter()
-        .any(|form| bytes.windows(form.len()).any(|window| window == form.as_slice()))
+    static SEARCH: LazyLock<AhoCorasick> = LazyLock::new(|| AhoCorasick::new(forms()).unwrap());
+    SEARCH.is_match(bytes)
 }
+
+/// Larger files are the sparse disks of sandboxes, made ahead; what is in one is looked through from inside.
+const LARGEST_FILE_BYTES: u64 = 256 << 20;
 
 /// Returns the files below a folder that hold the token.
 fn found_in(folder: &Path) -> Vec<PathBuf> {
@@ -55,7 +59,10 @@ fn found_in(folder: &Path) -> Vec<PathBuf> {
         let kind = entry.file_type().unwrap();
         if kind.is_dir() {
             found.extend(found_in(&path));
-        } else if kind.is_file() && std::fs::read(&path).is_ok_and(|bytes| holds(&bytes)) {
+        } else if kind.is_file()
+            && entry.metadata().unwrap().len() <= LARGEST_FILE_BYTES
+            && std::fs::read(&path).is_ok_and(|bytes| holds(&bytes))
+        {
             found.push(path);
         }
     }
