@@ -77,13 +77,19 @@ type Read = fn(&[u8], usize) -> Result<Answer, ModelError>;
 
 fuzz_target!(|bytes: &[u8]| {
     let size = bytes.len() % 61 + 1;
-    for read in [model::anthropic::read as Read, model::openai_chat::read, model::openai_responses::read] {
+    for read in [
+        model::anthropic::read as Read,
+        model::openai_chat::read,
+        model::openai_responses::read,
+    ] {
         let whole = read(bytes, bytes.len().max(1));
         let cut = read(bytes, size);
         assert_eq!(plain(&whole), plain(&cut));
         if let Ok(answer) = whole {
             // Calls of an answer that was cut by its limit or refused may be half; none of them is there to run.
-            assert!(answer.tool_calls.is_empty() || !matches!(answer.stop, StopReason::MaxTokens | StopReason::Refusal));
+            assert!(
+                answer.tool_calls.is_empty() || !matches!(answer.stop, StopReason::MaxTokens | StopReason::Refusal)
+            );
             assert!(answer.tool_calls.iter().all(|call| !call.id.is_empty()));
         }
     }
@@ -93,7 +99,11 @@ fuzz_target!(|bytes: &[u8]| {
 fn plain(read: &Result<Answer, ModelError>) -> String {
     match read {
         Ok(answer) => {
-            let calls: Vec<_> = answer.tool_calls.iter().map(|call| (&call.name, &call.arguments)).collect();
+            let calls: Vec<_> = answer
+                .tool_calls
+                .iter()
+                .map(|call| (&call.name, &call.arguments))
+                .collect();
             format!("{} {calls:?} {:?} {:?}", answer.text, answer.stop, answer.usage)
         }
         Err(error) => format!("{error}"),
