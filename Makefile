@@ -7,7 +7,7 @@ PROFILE_FOLDER = $(if $(filter release,$(PROFILE)),release,debug)
 TARGET_FOLDER ?= $(or $(CARGO_TARGET_DIR),target)
 HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 
-.PHONY: help toolchain build supervisor demo test sdk fuzz bench eval fmt lint doc clean-demo
+.PHONY: help toolchain build release audit supervisor demo test sdk fuzz bench eval fmt lint doc clean-demo
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -21,6 +21,12 @@ supervisor: toolchain ## Build the static supervisor beside the other binaries.
 build: toolchain ## Build the server, the command and the supervisor.
 	$(CARGO) build --locked --profile $(PROFILE) -p backspace-server -p backspace-cli
 	@$(MAKE) --no-print-directory supervisor PROFILE=$(PROFILE)
+
+release: toolchain ## Build the programs of a release: the same bytes from the same source and toolchain.
+	@CARGO="$(CARGO)" TARGET_FOLDER="$(TARGET_FOLDER)" sh scripts/release.sh
+
+audit: ## Check the dependencies, and write bills of materials into target/bills.
+	@CARGO="$(CARGO)" sh scripts/audit.sh "$(TARGET_FOLDER)/bills"
 
 demo: ## Run one task from the wire to a pull request, with nothing but this machine.
 	@$(MAKE) --no-print-directory build

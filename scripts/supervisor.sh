@@ -8,7 +8,7 @@ set -eu
 : "${CARGO:=cargo}" "${PROFILE:=dev}" "${TARGET_FOLDER:=target}"
 HOST=${HOST:-$(rustc -vV | sed -n 's/^host: //p')}
 [ "$PROFILE" = release ] && folder=release || folder=debug
-RUSTFLAGS="-C target-feature=+crt-static" \
+RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" \
     "$CARGO" build --locked --quiet --profile "$PROFILE" -p sandbox-supervisor --target "$HOST" --target-dir "$TARGET_FOLDER/static"
 mkdir -p "$TARGET_FOLDER/$folder"
 cp -f "$TARGET_FOLDER/static/$HOST/$folder/backspace-supervisor" "$TARGET_FOLDER/$folder/.backspace-supervisor.new"
