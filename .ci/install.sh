@@ -31,6 +31,8 @@ need docker docker.io
 need dockerd docker.io
 need mmdebstrap mmdebstrap
 need openssl openssl
+need docker-compose docker-compose
+need systemd-analyze systemd
 [ -e /usr/lib/git-core/git-http-backend ] || packages="$packages git"
 if [ -n "$packages" ]; then
     apt-get update -qq
