@@ -46,7 +46,7 @@ export class MessageForm {
     const isOver = log.isOver();
     this.node.classList.toggle("is-over", isOver);
     this.label.textContent = isOver ? "Go on from here, in a new task" : "Send a message";
-    this.text.placeholder = isOver ? "What should be done next?" : "Read before the next turn";
+    this.text.placeholder = isOver ? "What is next?" : "Read before the next turn";
     this.send.textContent = isOver ? "Continue" : "Send";
     this.commentsRow.hidden = !(isOver && log.task?.result?.pullRequest);
   }

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { DESKTOP, PHONE, openPage, startBrowser, waitForEnd } from "./support/browser.js";
+import { RECORDED_PATH, recordedTask, serveRecorded } from "./support/recorded.js";
 import { createTask, ended, startServer } from "./support/server.js";
 
 const AXE = readFileSync(new URL("../node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
@@ -50,11 +51,14 @@ for (const [width, viewport] of [
         [`/tasks/${tasks.done}`, () => page.getByRole("tab", { name: /Changes/ }).click()],
         [`/tasks/${tasks.done}`, () => page.getByRole("tab", { name: /Checks/ }).click()],
         [`/tasks/${tasks.failed}`, () => openAll()],
+        [RECORDED_PATH, () => page.locator(".note", { hasText: "Went on as run 2" }).waitFor()],
         [`/tasks/${tasks.live}`, () => page.locator(".output", { hasText: "waiting" }).waitFor()],
         [`/tasks/${tasks.live}`, () => page.getByRole("button", { name: "Cancel" }).click()],
         [`/tasks/${tasks.done}`, () => page.getByRole("button", { name: "CLI" }).click()],
       ];
       const { page, close } = await openPage(browser, server, "/", { viewport, theme });
+      const failure = { reason: "REASON_LIMIT_REACHED", message: "200 turns were taken", retryable: true };
+      await serveRecorded(page, recordedTask({ state: "STATE_FAILED", failure }));
       const openAll = async () => {
         await waitForEnd(page, "Succeeded");
         for (const summary of await page.locator(".call-summary").all()) await summary.click();
