@@ -11,6 +11,5 @@ mod http;
 mod isolation;
 mod memory;
 mod principals;
-mod readers;
 mod tls;
 mod web;
