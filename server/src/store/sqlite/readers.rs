@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::column::{closed, internal};
 use super::open::open_reader;
@@ -46,10 +46,8 @@ impl Readers {
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
         T: Send + 'static,
     {
-        let permit = Arc::clone(&self.permits).acquire_owned().await;
-        let permit = permit.map_err(|_| closed())?;
         let pool = Arc::clone(&self.pool);
-        let query = move || {
+        let query = move |permit: OwnedSemaphorePermit| {
             let connection = pool.take()?;
             let result = query(&connection);
             if connection.is_autocommit() {
@@ -58,7 +56,21 @@ impl Readers {
             drop(permit);
             result
         };
-        self.jobs.spawn_blocking(query).await.map_err(internal)?
+        if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
+            return self
+                .jobs
+                .spawn_blocking(move || query(permit))
+                .await
+                .map_err(internal)?;
+        }
+        // It is a job that waits for its place and uses it. The caller may not be polled for long (a stream whose
+        // client reads nothing), and a place that was given to it in the meantime would be lost to all others.
+        let (jobs, permits) = (self.jobs.clone(), Arc::clone(&self.permits));
+        let read = self.jobs.spawn("read when there is room", async move {
+            let permit = permits.acquire_owned().await.map_err(|_| closed())?;
+            jobs.spawn_blocking(move || query(permit)).await.map_err(internal)?
+        });
+        read.await.map_err(internal)?
     }
 
     /// Closes the connections and refuses further queries; one that runs ends by itself.
@@ -80,5 +92,48 @@ impl Pool {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_caller_that_is_not_polled_any_more_keeps_no_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        Connection::open(&path)
+            .unwrap()
+            .execute_batch("CREATE TABLE t (a)")
+            .unwrap();
+        let readers = Arc::new(Readers::new(path, Jobs::new()));
+        let (release, wait) = std::sync::mpsc::channel::<()>();
+        let wait = Arc::new(Mutex::new(wait));
+        let mut holders = tokio::task::JoinSet::new();
+        for _ in 0..READERS {
+            let (readers, wait) = (Arc::clone(&readers), Arc::clone(&wait));
+            #[expect(clippy::disallowed_methods, reason = "a test has no Jobs")]
+            holders.spawn(async move { readers.run(move |_| Ok(wait.lock().unwrap().recv().is_ok())).await });
+        }
+        while readers.permits.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        // As many as there are places begin to wait, and are then left alone.
+        let mut stalled: Vec<_> = (0..READERS).map(|_| Box::pin(readers.run(|_| Ok(())))).collect();
+        for read in &mut stalled {
+            assert!(read.now_or_never().is_none());
+        }
+        for _ in 0..READERS {
+            release.send(()).unwrap();
+        }
+        let other = tokio::time::timeout(Duration::from_secs(10), readers.run(|_| Ok(7)));
+        assert_eq!(other.await.expect("a place should come free").unwrap(), 7);
+        drop(stalled);
+        holders.join_all().await;
     }
 }
