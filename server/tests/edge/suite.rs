@@ -11,5 +11,6 @@ mod http;
 mod isolation;
 mod memory;
 mod principals;
+mod readers;
 mod tls;
 mod web;
