@@ -117,7 +117,6 @@ mod tests {
         let mut holders = tokio::task::JoinSet::new();
         for _ in 0..READERS {
             let (readers, wait) = (Arc::clone(&readers), Arc::clone(&wait));
-            #[expect(clippy::disallowed_methods, reason = "a test has no Jobs")]
             holders.spawn(async move { readers.run(move |_| Ok(wait.lock().unwrap().recv().is_ok())).await });
         }
         while readers.permits.available_permits() > 0 {
