@@ -89,7 +89,7 @@ impl ApiConfig {
     pub fn validate(&self) -> Vec<String> {
         let mut faults = self.connections.validate();
         faults.extend(self.origin.validate());
-        faults.extend(self.auth.build(self.listen).err().unwrap_or_default());
+        faults.extend(self.auth.build(self.listen, &Jobs::new()).err().unwrap_or_default());
         if let Some(tls) = &self.tls {
             faults.extend(tls.open().err().unwrap_or_default());
             if tls.clients.authorities().is_some() && self.auth.token_file.is_none() {
@@ -134,7 +134,7 @@ pub async fn serve(
         connections,
     } = config;
     let address = listener.local_addr().map_err(ServeError::Listener)?;
-    let authenticator = auth.build(address).map_err(ServeError::Config)?;
+    let authenticator = auth.build(address, &jobs).map_err(ServeError::Config)?;
     let tls = tls
         .map(|tls| tls.open())
         .transpose()

@@ -17,6 +17,7 @@ use crate::api::auth::issuer::{Issuer, IssuerConfig};
 use crate::api::auth::token_file::{Principal, TokenHash};
 use crate::api::auth::token_source::TokenSource;
 use crate::api::tls::CertificateNames;
+use crate::jobs::Jobs;
 use crate::orchestrator::Caller;
 use crate::task::id::PrincipalId;
 
@@ -41,7 +42,9 @@ pub struct AuthConfig {
 
 impl AuthConfig {
     /// Reads the token file and decides how callers are known; every fault is returned at once.
-    pub fn build(&self, listen: SocketAddr) -> Result<Authenticator, Vec<String>> {
+    ///
+    /// The issuer's keys are fetched by jobs.
+    pub fn build(&self, listen: SocketAddr, jobs: &Jobs) -> Result<Authenticator, Vec<String>> {
         if self.token_file.is_none() && self.issuer.is_none() {
             return match self.insecure_no_auth {
                 true => Ok(Authenticator::Anyone),
@@ -53,7 +56,8 @@ impl AuthConfig {
             };
         }
         let principals = self.token_file.clone().map(TokenSource::open).transpose();
-        let issuer = self.issuer.clone().map(Issuer::new).transpose();
+        let issuer = self.issuer.clone();
+        let issuer = issuer.map(|config| Issuer::new(config, jobs.clone())).transpose();
         match (principals, issuer) {
             (Ok(principals), Ok(issuer)) => {
                 let is_nobody =

@@ -4,6 +4,8 @@
 //! and only of the kind of the key that the token names. What an unknown subject may do is a setting; without
 //! it only subjects that the file of principals names are callers.
 
+use std::sync::Arc;
+
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, Header, Validation, decode, decode_header};
 use serde::Deserialize;
@@ -11,6 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::api::auth::AuthError;
 use crate::api::auth::issuer::keys::Keys;
+use crate::jobs::Jobs;
 
 pub(crate) mod keys;
 
@@ -61,19 +64,22 @@ impl IssuerConfig {
 #[derive(Debug)]
 pub struct Issuer {
     config: IssuerConfig,
-    keys: Keys,
+    keys: Arc<Keys>,
 }
 
 impl Issuer {
     /// Makes the check; keys are fetched when the first token comes.
-    pub(crate) fn new(config: IssuerConfig) -> Result<Self, Vec<String>> {
+    pub(crate) fn new(config: IssuerConfig, jobs: Jobs) -> Result<Self, Vec<String>> {
         let faults = config.validate();
         if !faults.is_empty() {
             return Err(faults);
         }
         let keys =
-            Keys::new(&config.issuer).map_err(|error| vec![format!("no client for the OIDC issuer: {error}")])?;
-        Ok(Self { config, keys })
+            Keys::new(&config.issuer, jobs).map_err(|error| vec![format!("no client for the OIDC issuer: {error}")])?;
+        Ok(Self {
+            config,
+            keys: Arc::new(keys),
+        })
     }
 
     /// Returns what unnamed callers may use; `None` when there are none.

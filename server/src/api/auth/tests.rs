@@ -121,15 +121,18 @@ async fn without_tokens_only_the_own_machine_is_served_unless_said_otherwise() {
 #[test]
 fn a_server_that_others_can_reach_needs_a_way_to_know_them_or_a_word() {
     let listen: SocketAddr = "0.0.0.0:8000".parse().unwrap();
-    assert_eq!(AuthConfig::default().build(listen).unwrap_err().len(), 1);
+    assert_eq!(AuthConfig::default().build(listen, &Jobs::new()).unwrap_err().len(), 1);
     let insecure = AuthConfig {
         insecure_no_auth: true,
         ..AuthConfig::default()
     };
-    assert!(matches!(insecure.build(listen), Ok(Authenticator::Anyone)));
+    assert!(matches!(
+        insecure.build(listen, &Jobs::new()),
+        Ok(Authenticator::Anyone)
+    ));
     let loopback: SocketAddr = "127.0.0.1:0".parse().unwrap();
     assert!(matches!(
-        AuthConfig::default().build(loopback),
+        AuthConfig::default().build(loopback, &Jobs::new()),
         Ok(Authenticator::Loopback)
     ));
     let wrong = AuthConfig {
@@ -142,5 +145,5 @@ fn a_server_that_others_can_reach_needs_a_way_to_know_them_or_a_word() {
         }),
         ..insecure
     };
-    assert_eq!(wrong.build(loopback).unwrap_err().len(), 3);
+    assert_eq!(wrong.build(loopback, &Jobs::new()).unwrap_err().len(), 3);
 }

@@ -15,6 +15,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::api::auth::AuthError;
+use crate::jobs::Jobs;
 
 /// Age at which keys are fetched again, and the age at which they are not used any more.
 const FRESH: Duration = Duration::from_secs(60 * 60);
@@ -33,7 +34,8 @@ pub(crate) struct Keys {
     issuer: String,
     client: reqwest::Client,
     kept: Mutex<Kept>,
-    fetching: tokio::sync::Mutex<()>,
+    fetching: Arc<tokio::sync::Mutex<()>>,
+    jobs: Jobs,
 }
 
 #[derive(Debug, Default)]
@@ -87,7 +89,7 @@ enum FetchError {
 
 impl Keys {
     /// Makes an empty set; nothing is fetched.
-    pub(crate) fn new(issuer: &str) -> Result<Self, reqwest::Error> {
+    pub(crate) fn new(issuer: &str, jobs: Jobs) -> Result<Self, reqwest::Error> {
         let client = reqwest::Client::builder()
             .timeout(REQUEST_LIMIT)
             .connect_timeout(REQUEST_LIMIT)
@@ -97,12 +99,13 @@ impl Keys {
             issuer: issuer.to_owned(),
             client,
             kept: Mutex::default(),
-            fetching: tokio::sync::Mutex::default(),
+            fetching: Arc::default(),
+            jobs,
         })
     }
 
     /// Returns the key that a token says it is signed with.
-    pub(crate) async fn find(&self, header: &Header) -> Result<DecodingKey, AuthError> {
+    pub(crate) async fn find(self: &Arc<Self>, header: &Header) -> Result<DecodingKey, AuthError> {
         let state = |keys: &Self| {
             let kept = keys.kept.lock().unwrap_or_else(PoisonError::into_inner);
             let age = kept.fetched.map(|fetched| fetched.elapsed());
@@ -117,12 +120,22 @@ impl Keys {
                 .filter(|_| age.is_some_and(|age| age < USABLE))
                 .ok_or_else(|| missing(age));
         }
-        // Whoever comes second takes what the first one fetched.
-        let fetching = self.fetching.lock().await;
-        if state(self).2 {
-            self.fetch().await;
+        // Whoever comes second takes what the first one fetched. A job does that: a caller who goes away must not take
+        // the attempt along, or each of a stranger's calls would be one more.
+        match Arc::clone(&self.fetching).try_lock_owned() {
+            Ok(turn) => {
+                if state(self).2 {
+                    let keys = Arc::clone(self);
+                    let fetched = self.jobs.spawn("issuer's keys", async move {
+                        keys.fetch().await;
+                        drop(turn);
+                    });
+                    // One that panicked has fetched nothing, which the keys show.
+                    let _ = fetched.await;
+                }
+            }
+            Err(_) => drop(self.fetching.lock().await),
         }
-        drop(fetching);
         let (set, age, _) = state(self);
         let usable = age.is_some_and(|age| age < USABLE);
         set.find(header).filter(|_| usable).ok_or_else(|| missing(age))

@@ -59,6 +59,9 @@ impl SigningKey {
 struct Published {
     keys: Arc<Mutex<Vec<Value>>>,
     fetches: Arc<AtomicUsize>,
+    /// How often the discovery document was asked for, and a gate before its answer.
+    asked: Arc<AtomicUsize>,
+    shut: Arc<tokio::sync::Mutex<()>>,
     /// What the discovery document says instead of the truth.
     issuer: Arc<Mutex<Option<String>>>,
 }
@@ -75,6 +78,8 @@ impl FakeIssuer {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let discovery = move |State(published): State<Published>| async move {
+            published.asked.fetch_add(1, Ordering::Relaxed);
+            drop(published.shut.lock().await);
             let claimed = published.issuer.lock().unwrap().clone();
             let issuer = claimed.unwrap_or_else(|| format!("http://{address}"));
             Json(json!({"issuer": issuer, "jwks_uri": format!("http://{address}/keys")}))
@@ -112,13 +117,13 @@ impl FakeIssuer {
 
     fn client(&self, claim: &str) -> Issuer {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        Issuer::new(IssuerConfig {
+        let config = IssuerConfig {
             issuer: self.url(),
             audience: AUDIENCE.into(),
             claim: claim.into(),
             repositories: vec![],
-        })
-        .unwrap()
+        };
+        Issuer::new(config, self._jobs.clone()).unwrap()
     }
 
     fn claims(&self) -> Value {
@@ -255,6 +260,22 @@ async fn keys_are_rotated_without_a_gap_and_strangers_do_not_make_us_ask_again_a
     pass(3601).await;
     assert!(subject(&new).await.is_ok());
     assert!(subject(&old).await.is_err());
+}
+
+#[tokio::test]
+async fn callers_who_go_away_while_keys_are_fetched_do_not_make_us_ask_again() {
+    let key = SigningKey::new("k", Algorithm::ES256);
+    let fake = FakeIssuer::start(&[&key]).await;
+    let issuer = fake.client("sub");
+    let token = key.sign(&fake.claims());
+    let shut = fake.published.shut.lock().await;
+    for _ in 0..5 {
+        let left = tokio::time::timeout(std::time::Duration::from_millis(200), issuer.subject(&token)).await;
+        assert!(left.is_err(), "{left:?}");
+    }
+    drop(shut);
+    assert!(issuer.subject(&token).await.is_ok());
+    assert_eq!(fake.published.asked.load(Ordering::Relaxed), 1);
 }
 
 #[tokio::test]
