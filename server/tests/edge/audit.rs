@@ -29,6 +29,8 @@ async fn every_call_that_changes_something_has_one_line_and_no_line_has_a_secret
             .status,
         404
     );
+    let invalid = json!({"repo_url": "https://evil.test/hunter2/b", "prompt": ""});
+    assert_eq!(bob.post("/api/v1/code", &invalid).await.status, 400);
     assert_eq!(bob.send("DELETE", "/api/v1/tasks/hunter2", &[], "").await.status, 400);
     let stranger = server.client_of("hunter2");
     stranger.create_task(v1::TaskSpec::default()).await.unwrap_err();
@@ -59,6 +61,7 @@ async fn every_call_that_changes_something_has_one_line_and_no_line_has_a_secret
             line("RunTask", ada.clone(), json!(id), "Ok"),
             line("CancelTask", ada.clone(), json!(id), "Ok"),
             line("CancelTask", bob.clone(), json!(id), "NotFound"),
+            line("RunTask", bob.clone(), Value::Null, "InvalidArgument"),
             line("DeleteTask", bob, Value::Null, "InvalidArgument"),
             line("CreateTask", Value::Null, Value::Null, "Unauthenticated"),
             line("DeleteTask", ada, json!(id), "Ok"),

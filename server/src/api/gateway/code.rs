@@ -11,6 +11,7 @@ use tokio_stream::StreamExt as _;
 use tonic::Status;
 use v1::agent_service_server::AgentService as _;
 
+use crate::api::audit::Audit;
 use crate::api::convert;
 use crate::api::edge::EdgeError;
 use crate::api::gateway::Gateway;
@@ -65,14 +66,14 @@ pub(crate) async fn run(State(gateway): State<Gateway>, request: Request) -> Res
     let (parts, body) = request.into_parts();
     let bytes = body_bytes(&parts.headers, body).await?;
     let request = parse(&bytes)?;
-    let message = v1::RunTaskRequest::from(request);
+    let request = call(parts.extensions, v1::RunTaskRequest::from(request));
     // Once more in the handler, but there under names that this caller has never seen.
-    convert::request::run_task(message.clone(), gateway.service.spec_policy()).map_err(in_own_words)?;
-    let mut responses = gateway
-        .service
-        .run_task(call(parts.extensions, message))
-        .await?
-        .into_inner();
+    if let Err(error) = convert::request::run_task(request.get_ref().clone(), gateway.service.spec_policy()) {
+        let status = Status::from(in_own_words(error));
+        Audit::of("RunTask", &request).write(Err(&status));
+        return Err(status.into());
+    }
+    let mut responses = gateway.service.run_task(request).await?.into_inner();
     let first = responses.next().await.transpose()?;
     let location = first.as_ref().map(|response| location(&response.task));
     let mut ahead: VecDeque<_> = first
