@@ -19,7 +19,7 @@ pub const TARGET: &str = "audit";
 /// A call that is under way.
 pub(crate) struct Audit {
     action: &'static str,
-    principal: String,
+    principal: Option<String>,
     peer: Option<SocketAddr>,
     task: String,
 }
@@ -46,7 +46,7 @@ impl Audit {
         let principal = extensions.get::<Caller>().map(|caller| caller.principal.to_string());
         Self {
             action,
-            principal: principal.unwrap_or_default(),
+            principal,
             peer: extensions.get::<ConnectionInfo>().map(|info| info.peer),
             task: own_form(request.get_ref().task()),
         }
@@ -62,23 +62,23 @@ impl Audit {
     /// Writes the line of a stream that began, with the Task that it is of, or did not.
     pub(crate) fn write(&self, task: Result<&str, &Status>) {
         let code = task.err().map_or(Code::Ok, Status::code);
-        let task = task.ok().filter(|task| !task.is_empty()).unwrap_or(&self.task);
-        write(self.action, &self.principal, self.peer, task, code);
+        let named = [task.unwrap_or_default(), &self.task];
+        let task = named.into_iter().find(|task| !task.is_empty());
+        write(self.action, self.principal.as_deref(), self.peer, task, code);
     }
 }
 
 /// Writes the line of a call that was not let in.
-pub(crate) fn refused(action: &'static str, peer: Option<SocketAddr>, principal: &str, code: Code) {
-    write(action, principal, peer, "", code);
+pub(crate) fn refused(action: &'static str, peer: Option<SocketAddr>, principal: Option<&str>, code: Code) {
+    write(action, principal, peer, None, code);
 }
 
-fn write(action: &str, principal: &str, peer: Option<SocketAddr>, task: &str, code: Code) {
-    let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+fn write(action: &str, principal: Option<&str>, peer: Option<SocketAddr>, task: Option<&str>, code: Code) {
     tracing::info!(
         target: TARGET,
         action,
-        principal.id = some(principal),
-        task.id = some(task.trim_start_matches("tasks/")),
+        principal.id = principal,
+        task.id = task.map(|task| task.trim_start_matches("tasks/")),
         client = peer.map(|peer| peer.to_string()),
         outcome = ?code,
         "a call that changes something"

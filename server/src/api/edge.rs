@@ -131,8 +131,12 @@ impl Gate {
     }
 
     /// Lets a request in as its caller, or says why not.
-    pub(crate) async fn admit(&self, shown: &Credentials, class: CallClass) -> Result<Caller, EdgeError> {
-        let caller = self.authenticator.caller(shown).await?;
+    pub(crate) async fn admit(
+        &self,
+        shown: Result<Credentials, EdgeError>,
+        class: CallClass,
+    ) -> Result<Caller, EdgeError> {
+        let caller = self.authenticator.caller(&shown?).await?;
         tracing::Span::current().record("principal.id", caller.principal.as_str());
         self.limiter
             .check(&caller.principal, class)
@@ -165,11 +169,8 @@ pub(crate) async fn grpc_edge(State(gate): State<Gate>, mut request: Request<Bod
     let (span, request_id) = call_span(path.trim_start_matches('/'), request.headers());
     let response = async {
         if !OPEN_PREFIXES.iter().any(|prefix| path.starts_with(prefix)) {
-            let admitted = match gate.shown(&request) {
-                Ok(shown) => gate.admit(&shown, CallClass::of(action)).await,
-                Err(error) => Err(error),
-            };
-            match admitted {
+            let shown = gate.shown(&request);
+            match gate.admit(shown, CallClass::of(action)).await {
                 Ok(caller) => request.extensions_mut().insert(caller),
                 Err(error) => {
                     return refused(&request, action, error).into_http();
@@ -231,13 +232,13 @@ fn trace_parent(headers: &HeaderMap) -> Option<(&str, &str)> {
 /// Makes the status of a call that was not let in, and its line when it would have changed something.
 pub(crate) fn refused(request: &Request<Body>, action: Option<&'static str>, error: EdgeError) -> Status {
     let principal = match &error {
-        EdgeError::RateLimited { principal, .. } => principal.to_string(),
-        _ => String::new(),
+        EdgeError::RateLimited { principal, .. } => Some(principal.clone()),
+        _ => None,
     };
     let status = Status::from(error);
     if let Some(action) = action {
         let peer = request.extensions().get::<ConnectionInfo>().map(|info| info.peer);
-        audit::refused(action, peer, &principal, status.code());
+        audit::refused(action, peer, principal.as_ref().map(PrincipalId::as_str), status.code());
     }
     status
 }

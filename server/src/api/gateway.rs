@@ -38,16 +38,14 @@ pub(crate) struct Gateway {
     drain: CancellationToken,
 }
 
-/// Headers that make a browser take answers for what they say they are, and nothing else.
-const SECURITY_HEADERS: [(HeaderName, &str); 6] = [
-    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+/// Headers that bind a browser, beyond those that `dispatch` puts on every answer.
+const SECURITY_HEADERS: [(HeaderName, &str); 4] = [
     (
         header::CONTENT_SECURITY_POLICY,
         "default-src 'none'; frame-ancestors 'none'; sandbox",
     ),
     (header::X_FRAME_OPTIONS, "DENY"),
     (header::REFERRER_POLICY, "no-referrer"),
-    (header::CACHE_CONTROL, "no-store"),
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
@@ -87,11 +85,8 @@ async fn http_edge(State(gate): State<Gate>, mut request: Request, next: Next) -
     let (span, request_id) = call_span(&method, request.headers());
     let response = async {
         let action = action_of(request.method(), request.uri().path());
-        let admitted = match gate.shown(&request) {
-            Ok(shown) => gate.admit(&shown, CallClass::of(action)).await,
-            Err(error) => Err(error),
-        };
-        match admitted {
+        let shown = gate.shown(&request);
+        match gate.admit(shown, CallClass::of(action)).await {
             Ok(caller) => request.extensions_mut().insert(caller),
             Err(error) => return Failure::from(refused(&request, action, error)).into_response(),
         };

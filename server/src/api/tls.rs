@@ -48,7 +48,7 @@ pub enum ClientCertificates {
 pub(crate) struct CertificateNames(pub(crate) Vec<String>);
 
 /// What new connections are made with.
-pub(crate) struct TlsSource(Reloaded<Arc<ServerConfig>>);
+pub(crate) struct TlsSource(Reloaded<ServerConfig>);
 
 impl TlsConfig {
     /// Reads the files; every fault is returned at once.
@@ -59,29 +59,18 @@ impl TlsConfig {
         Reloaded::open("the certificate of this server", files, move || config.read()).map(TlsSource)
     }
 
-    fn read(&self) -> Result<Arc<ServerConfig>, Vec<String>> {
-        let mut faults = Vec::new();
-        let chain = certificates(&self.certificate).map_err(|fault| faults.push(fault)).ok();
+    fn read(&self) -> Result<ServerConfig, Vec<String>> {
+        let chain = certificates(&self.certificate);
         let key = PrivateKeyDer::from_pem_file(&self.key)
-            .map_err(|error| faults.push(format!("{}: no private key in PEM: {error}", self.key.display())))
-            .ok();
-        let roots = match self.clients.authorities().map(roots).transpose() {
-            Ok(roots) => roots,
-            Err(fault) => {
-                faults.push(fault);
-                None
-            }
-        };
-        let (Some(chain), Some(key)) = (chain, key) else {
-            return Err(faults);
-        };
-        if !faults.is_empty() {
-            return Err(faults);
+            .map_err(|error| format!("{}: no private key in PEM: {error}", self.key.display()));
+        let roots = self.clients.authorities().map(roots).transpose();
+        match (chain, key, roots) {
+            (Ok(chain), Ok(key), Ok(roots)) => self.build(chain, key, roots).map_err(|error| {
+                let (certificate, key) = (self.certificate.display(), self.key.display());
+                vec![format!("{certificate} with {key}: {error}")]
+            }),
+            (chain, key, roots) => Err([chain.err(), key.err(), roots.err()].into_iter().flatten().collect()),
         }
-        self.build(chain, key, roots).map(Arc::new).map_err(|error| {
-            let (certificate, key) = (self.certificate.display(), self.key.display());
-            vec![format!("{certificate} with {key}: {error}")]
-        })
     }
 
     fn build(
@@ -126,7 +115,7 @@ impl ClientCertificates {
 impl TlsSource {
     /// Returns the configuration for a new connection.
     pub(crate) fn current(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.0.value())
+        self.0.value()
     }
 }
 
