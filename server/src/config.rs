@@ -205,7 +205,6 @@ impl Reader<'_> {
             "LANGCHAIN_PROJECT",
             "LANGCHAIN_API_KEY",
         ];
-        let text = |variable: &str| self.values.text(variable).map(str::to_owned);
         Some(Config {
             api: api?,
             data_folder: data_folder?,
@@ -216,13 +215,13 @@ impl Reader<'_> {
             sandbox: sandbox?,
             supervisor: self.path("BACKSPACE_SUPERVISOR"),
             sandbox_limits: sandbox_limits?,
-            image: text("BACKSPACE_IMAGE").unwrap_or_default(),
+            image: self.text("BACKSPACE_IMAGE").unwrap_or_default(),
             allowed_images: self.values.list("BACKSPACE_ALLOWED_IMAGES"),
             docker: docker?,
             allowed_hosts,
             private_ranges,
             diff: diff?,
-            model: text("BACKSPACE_MODEL"),
+            model: self.text("BACKSPACE_MODEL"),
             models_file: self.path("BACKSPACE_MODELS_FILE"),
             scripts: self.path("BACKSPACE_SCRIPTS"),
             anthropic: self.provider("ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"),
@@ -238,7 +237,7 @@ impl Reader<'_> {
                 level: if debug {
                     "debug".into()
                 } else {
-                    text("LOG_LEVEL").unwrap_or_default().to_ascii_lowercase()
+                    self.text("LOG_LEVEL").unwrap_or_default().to_ascii_lowercase()
                 },
                 format: if debug { LogFormat::Text } else { format? },
             },
@@ -259,6 +258,10 @@ impl Reader<'_> {
                 .trim_end_matches('/')
                 .to_owned(),
         }
+    }
+
+    fn text(&self, variable: &str) -> Option<String> {
+        self.values.text(variable).map(str::to_owned)
     }
 
     fn path(&self, variable: &str) -> Option<PathBuf> {

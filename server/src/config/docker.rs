@@ -35,11 +35,10 @@ impl Reader<'_> {
             &[("never", PullChoice::Never), ("missing", PullChoice::Missing)],
         );
         let pool_size = self.number("BACKSPACE_POOL_SIZE", 0..=100);
-        let text = |variable: &str| self.values.text(variable).map(str::to_owned);
         Some(DockerSettings {
-            host: text("DOCKER_HOST").unwrap_or_default(),
+            host: self.text("DOCKER_HOST").unwrap_or_default(),
             certificates: self.path("DOCKER_CERT_PATH"),
-            runtime: text("BACKSPACE_DOCKER_RUNTIME"),
+            runtime: self.text("BACKSPACE_DOCKER_RUNTIME"),
             pull: pull?,
             pool_size: pool_size? as usize,
         })

@@ -85,12 +85,11 @@ impl Reader<'_> {
     }
 
     fn issuer(&mut self) -> Option<IssuerConfig> {
-        let text = |variable: &str| self.values.text(variable).map(str::to_owned);
-        match (text("BACKSPACE_OIDC_ISSUER"), text("BACKSPACE_OIDC_AUDIENCE")) {
+        match (self.text("BACKSPACE_OIDC_ISSUER"), self.text("BACKSPACE_OIDC_AUDIENCE")) {
             (Some(issuer), Some(audience)) => Some(IssuerConfig {
                 issuer,
                 audience,
-                claim: text("BACKSPACE_OIDC_CLAIM").unwrap_or_default(),
+                claim: self.text("BACKSPACE_OIDC_CLAIM").unwrap_or_default(),
                 repositories: self.values.list("BACKSPACE_OIDC_REPOSITORIES"),
             }),
             (None, None) => None,

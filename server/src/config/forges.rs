@@ -42,12 +42,11 @@ impl GitHubLogin {
 
 impl Reader<'_> {
     pub(super) fn github(&mut self) -> GitHubSettings {
-        let text = |variable: &str| self.values.text(variable).map(str::to_owned);
-        let secret = |variable: &str| text(variable).map(Secret::new);
-        let url = text("BACKSPACE_GITHUB_URL").unwrap_or_default();
-        let api_url = text("BACKSPACE_GITHUB_API_URL");
+        let secret = |variable: &str| self.text(variable).map(Secret::new);
+        let url = self.text("BACKSPACE_GITHUB_URL").unwrap_or_default();
+        let api_url = self.text("BACKSPACE_GITHUB_API_URL");
         let (token, key) = (secret("GITHUB_TOKEN"), secret("BACKSPACE_GITHUB_APP_KEY"));
-        let has_app = text("BACKSPACE_GITHUB_APP_ID").is_some();
+        let has_app = self.text("BACKSPACE_GITHUB_APP_ID").is_some();
         let login = match (token, has_app, key) {
             (None, false, None) => GitHubLogin::None,
             (Some(token), false, None) => GitHubLogin::Token(token),
