@@ -25,6 +25,8 @@ mod isolation;
 mod life;
 #[path = "attacks/limits.rs"]
 mod limits;
+#[path = "attacks/listed.rs"]
+mod listed;
 #[path = "sandbox_docker/lists.rs"]
 mod lists;
 #[path = "sandbox_network/names.rs"]

@@ -30,6 +30,8 @@ mod launcher;
 mod life;
 #[path = "attacks/limits.rs"]
 mod limits;
+#[path = "attacks/listed.rs"]
+mod listed;
 #[path = "sandbox_local/lists.rs"]
 mod lists;
 #[path = "sandbox_local/mounts.rs"]

@@ -6,6 +6,7 @@ use backspace_server::sandbox::SandboxProvider as _;
 
 use crate::fixture::Backend;
 use crate::inside::{outcome, output, spec};
+use crate::listed::{compare_descriptors_and_sockets, compare_mounts, matches};
 
 const VARIABLES: &str = "HOME=/home/agent\nLANG=C.UTF-8\nLOGNAME=agent\nPATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\nPWD=/workspace\nSHELL=/bin/sh\nTERM=dumb\nUSER=agent\n";
 
@@ -49,35 +50,8 @@ async fn all_that_is_inside_is_on_a_list() {
     let variables = output(sandbox.as_ref(), "env | grep -v ^_= | sort").await;
     assert_eq!(variables, VARIABLES);
 
-    let mounts = output(sandbox.as_ref(), "cat /proc/self/mountinfo").await;
-    let strange: Vec<_> = mounts
-        .lines()
-        .filter_map(shown)
-        .filter(|mount| !is_listed(mount))
-        .collect();
-    assert_eq!(strange, Vec::<String>::new(), "{mounts}");
-    let missing: Vec<_> = MOUNTS[..17]
-        .iter()
-        .filter(|wanted| !mounts.lines().filter_map(shown).any(|mount| matches(wanted, &mount)))
-        .collect();
-    assert_eq!(
-        missing,
-        Vec::<&&str>::new(),
-        "the control: the mounts were read\n{mounts}"
-    );
-
-    let descriptors =
-        "for fd in /proc/self/fd/*; do test -e $fd && echo ${fd##*/} $(readlink $fd | cut -d: -f1); done; true";
-    assert_eq!(
-        output(sandbox.as_ref(), descriptors).await,
-        "0 /dev/null\n1 pipe\n2 pipe\n"
-    );
-    let sockets = output(
-        sandbox.as_ref(),
-        "find / -xdev -type s 2>/dev/null; find /workspace /tmp /run /dev -type s 2>/dev/null; true",
-    )
-    .await;
-    assert_eq!(sockets, "");
+    compare_mounts(sandbox.as_ref(), &MOUNTS[..17], is_listed).await;
+    compare_descriptors_and_sockets(sandbox.as_ref()).await;
     sandbox.destroy().await.unwrap();
 }
 
@@ -141,24 +115,7 @@ async fn the_image_can_not_be_written_to() {
     sandbox.destroy().await.unwrap();
 }
 
-/// Returns `place kind ro|rw` of a line of mountinfo.
-fn shown(line: &str) -> Option<String> {
-    let (before, after) = line.split_once(" - ")?;
-    let fields: Vec<_> = before.split(' ').collect();
-    let mode = if fields[5].split(',').any(|option| option == "ro") {
-        "ro"
-    } else {
-        "rw"
-    };
-    Some(format!("{} {} {mode}", fields[4], after.split(' ').next()?))
-}
-
 fn is_listed(mount: &str) -> bool {
     let place = mount.split(' ').next().unwrap_or_default();
     COVERED.iter().any(|above| place.starts_with(above)) || MOUNTS.iter().any(|wanted| matches(wanted, mount))
-}
-
-fn matches(wanted: &str, mount: &str) -> bool {
-    let (wanted, mount): (Vec<_>, Vec<_>) = (wanted.split(' ').collect(), mount.split(' ').collect());
-    wanted[0] == mount[0] && (wanted[1] == "*" || wanted[1] == mount[1]) && wanted[2] == mount[2]
 }

@@ -8,6 +8,7 @@ use backspace_server::sandbox::local::LocalProvider;
 
 use crate::fixture::{Backend, config};
 use crate::inside::{output, spec};
+use crate::listed::{compare_descriptors_and_sockets, compare_mounts, matches};
 
 const VARIABLES: &str = "HOME=/home/agent\nLANG=C.UTF-8\nLOGNAME=agent\nPATH=/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\nPWD=/workspace\nSHELL=/bin/sh\nTERM=dumb\nUSER=agent\n";
 
@@ -76,29 +77,7 @@ async fn all_that_is_inside_is_on_a_list() {
     let variables = output(sandbox.as_ref(), "env | grep -v ^_= | sort").await;
     assert_eq!(variables, VARIABLES);
 
-    let mounts = output(sandbox.as_ref(), "cat /proc/self/mountinfo").await;
-    let strange: Vec<_> = mounts
-        .lines()
-        .filter_map(shown)
-        .filter(|mount| !is_listed(mount))
-        .collect();
-    assert_eq!(strange, Vec::<String>::new(), "{mounts}");
-    let missing: Vec<_> = MOUNTS[..16]
-        .iter()
-        .filter(|wanted| !mounts.lines().filter_map(shown).any(|mount| matches(wanted, &mount)))
-        .collect();
-    assert_eq!(
-        missing,
-        Vec::<&&str>::new(),
-        "the control: the mounts were read\n{mounts}"
-    );
-
-    let descriptors =
-        "for fd in /proc/self/fd/*; do test -e $fd && echo ${fd##*/} $(readlink $fd | cut -d: -f1); done; true";
-    assert_eq!(
-        output(sandbox.as_ref(), descriptors).await,
-        "0 /dev/null\n1 pipe\n2 pipe\n"
-    );
+    compare_mounts(sandbox.as_ref(), &MOUNTS[..16], is_listed).await;
 
     // Each table has one line, its heading, when there is no socket.
     for table in ["tcp", "tcp6", "udp", "udp6", "raw", "raw6", "unix", "packet"] {
@@ -109,28 +88,11 @@ async fn all_that_is_inside_is_on_a_list() {
         .await;
         assert!(matches!(count.trim(), "" | "0"), "{table}: {count}");
     }
-    let sockets = output(
-        sandbox.as_ref(),
-        "find / -xdev -type s 2>/dev/null; find /workspace /tmp /run /dev -type s 2>/dev/null; true",
-    )
-    .await;
-    assert_eq!(sockets, "");
+    compare_descriptors_and_sockets(sandbox.as_ref()).await;
     // The control: a socket inside is seen by the same look.
     let own = "perl -MIO::Socket::UNIX -e 'my $s = IO::Socket::UNIX->new(Local => \"/run/own\", Listen => 1) or exit 3; system(\"find /run -type s; tail -n +2 /proc/net/unix | wc -l\")'";
     assert_eq!(output(sandbox.as_ref(), own).await, "/run/own\n1\n");
     sandbox.destroy().await.unwrap();
-}
-
-/// Returns `place kind ro|rw` of a line of mountinfo.
-fn shown(line: &str) -> Option<String> {
-    let (before, after) = line.split_once(" - ")?;
-    let fields: Vec<_> = before.split(' ').collect();
-    let mode = if fields[5].split(',').any(|option| option == "ro") {
-        "ro"
-    } else {
-        "rw"
-    };
-    Some(format!("{} {} {mode}", fields[4], after.split(' ').next()?))
 }
 
 fn is_listed(mount: &str) -> bool {
@@ -142,9 +104,4 @@ fn is_listed(mount: &str) -> bool {
                 || (above.ends_with('-') && place.starts_with(above))
         });
     is_system || MOUNTS.iter().any(|wanted| matches(wanted, mount))
-}
-
-fn matches(wanted: &str, mount: &str) -> bool {
-    let (wanted, mount): (Vec<_>, Vec<_>) = (wanted.split(' ').collect(), mount.split(' ').collect());
-    wanted[0] == mount[0] && (wanted[1] == "*" || wanted[1] == mount[1]) && wanted[2] == mount[2]
 }
