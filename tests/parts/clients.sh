@@ -42,8 +42,9 @@ example() { # NAME
     (cd "$work" && BACKSPACE_SERVER=http://$address sh "$here/examples/shell/$1.sh" "$repository" "Make the greeting polite") \
         >"$work/said" 2>"$work/progress" || { cat "$work/said" "$work/progress" >&2; fail "the example $1 failed"; }
     grep STATE_SUCCEEDED "$work/said" >/dev/null || { cat "$work/said" "$work/progress" >&2; fail "the task of $1 did not succeed"; }
-    sed -n 's/.*"sequence": *"\([0-9]*\)".*/\1/p' "$work/said" >"$work/sequences"
+    sequences
 }
+sequences() { sed -n 's/.*"sequence": *"\([0-9]*\)".*/\1/p' "$work/said" >"$work/sequences"; }
 numbers_are_whole() { # NAME
     awk '$1 != ++expected { exit 1 } END { if (expected < 30) exit 1 }' "$work/sequences" || { cat "$work/said" >&2; fail "the events of $1 are not 1, 2, 3…"; }
 }
@@ -62,17 +63,9 @@ java_tool() { mvn --quiet --batch-mode --no-transfer-progress -Dmaven.repo.local
 # What is fetched is enough the next time, without a look at what is newer.
 built() { java_tool "$@" -f tests/clients/java/pom.xml package -Dfolder="$work/java" -Dgenerator.program="$(command -v grpc_java_plugin)" >"$work/maven.log" 2>&1; }
 built --offline || built || { tail -n 40 "$work/maven.log" >&2; fail "the client of Java can't be built"; }
-start_scissors
-java -cp "$work/java/classes:$work/java/libraries/*" RunTask "$cut_address" "$repository" "Make the greeting polite" \
-    >"$work/said" 2>"$work/progress" || { cat "$work/said" "$work/progress" >&2; fail "the client of Java failed"; }
-awk '/^[0-9]+ / { if ($1 != ++expected) exit 1 } END { if (expected < 30) exit 1 }' "$work/said" || {
-    cat "$work/said" "$work/progress" >&2
-    fail "the events of Java are not 1, 2, 3…"
-}
+# shellcheck disable=SC2016
+run_through_cuts Java sh -c 'exec java -cp "$0" RunTask "${BACKSPACE_SERVER#http://}" "$@"' "$work/java/classes:$work/java/libraries/*"
 grep STATE_SUCCEEDED "$work/said" >/dev/null || { cat "$work/said" >&2; fail "the task of Java did not succeed"; }
-grep '^+echo "Good day' "$work/said" >/dev/null || { cat "$work/said" >&2; fail "Java did not read the patch"; }
-[ "$(cut_count)" -ge 3 ] || fail "only $(cut_count) connections of Java were cut"
-echo "Java: a task to its end over $(cut_count) cuts"
 
 echo "-- ghz"
 # Bounded in count and time. `codes` are those that may be answered; each call is answered with one of them.
@@ -96,7 +89,8 @@ buf_curl --protocol grpc --schema proto --data "$spec" "http://$address/$service
 running=$!
 load "$service/GetServerInfo" '{}' 4000 50 OK,ResourceExhausted
 wait "$running" || fail "a task under load failed"
-sed -n 's/.*"sequence": *"\([0-9]*\)".*/\1/p' "$work/run" | awk '$1 != ++expected { exit 1 } END { if (expected < 30) exit 1 }' ||
-    fail "the events of a task under load are not 1, 2, 3…"
+cp "$work/run" "$work/said"
+sequences
+numbers_are_whole "a task under load"
 # A probe is no caller.
 load grpc.health.v1.Health/Check '{}' 4000 50 OK

@@ -7,29 +7,14 @@ if [ "${1:-}" = --needs ]; then
     done
     exit 0
 fi
-work=$(mktemp -d "${TMPDIR:-/tmp}/backspace-edge.XXXXXX")
-servers=
-trap 'status=$?; trap - EXIT; for server in $servers; do kill "$server" 2>/dev/null || true; done; wait 2>/dev/null || true; rm -rf "$work"; exit $status' EXIT
-fail() { echo "edge part: $1" >&2; tail -n 20 "$work"/*.log >&2; exit 1; }
-serve() { # NAME FLAGS…
-    name=$1
-    shift
-    "$BINARIES/backspace-server" --listen 127.0.0.1:0 --ready-file "$work/$name.ready" --data-folder "$work/$name" \
-        --sandbox local --allow-local "$work/repositories" --scripts demo/scripts --model scripted/demo "$@" \
-        2>"$work/$name.log" </dev/null &
-    server=$!
-    servers="$servers $server"
-    waited=0
-    until [ -s "$work/$name.ready" ]; do
-        kill -0 "$server" 2>/dev/null || fail "the server $name did not start"
-        waited=$((waited + 1)); [ "$waited" -le 600 ] || fail "the server $name was not ready after 60 s"
-        sleep 0.1
-    done
-    address=$(cat "$work/$name.ready")
-}
+part=edge
+# shellcheck source=tests/server.sh
+. tests/server.sh
+usual="--allow-local $work/repositories --scripts demo/scripts --model scripted/demo"
 sh demo/make-repository.sh "$work/repositories/greeter.git" "$work/seed"
 
-serve plain
+# shellcheck disable=SC2086
+serve plain $usual
 curl -sS -N --max-time 120 -X POST "http://$address/api/v1/code" -H 'Content-Type: application/json' \
     -d "{\"repo_url\": \"$work/repositories/greeter.git\", \"prompt\": \"Make the greeting polite\", \"branch_name\": \"polite\"}" \
     >"$work/stream" || fail "the replaced service's call failed"
@@ -56,7 +41,8 @@ sign() {
 sign server IP:127.0.0.1
 sign client URI:spiffe://corp/ci
 printf '[[principal]]\nname = "ci"\ncertificate_names = ["spiffe://corp/ci"]\n' >"$work/tokens.toml"
-serve tls --tls-certificate "$work/server.pem" --tls-key "$work/server.key" --tls-client-ca "$work/ca.pem" --tokens-file "$work/tokens.toml"
+# shellcheck disable=SC2086
+serve tls $usual --tls-certificate "$work/server.pem" --tls-key "$work/server.key" --tls-client-ca "$work/ca.pem" --tokens-file "$work/tokens.toml"
 ask() { curl -sS --max-time 10 --cacert "$work/ca.pem" -o "$work/page" -w '%{http_code} %{http_version}' "$@" "https://$address/api/v1/server-info"; }
 [ "$(ask)" = '401 2' ] || fail "without a certificate: $(ask)"
 [ "$(ask --cert "$work/client.pem" --key "$work/client.key")" = '200 2' ] || fail "a client certificate is not taken"

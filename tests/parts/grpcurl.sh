@@ -5,22 +5,11 @@ if [ "${1:-}" = --needs ]; then
     command -v grpcurl >/dev/null 2>&1 || { echo "grpcurl is not installed: go install github.com/fullstorydev/grpcurl/cmd/grpcurl@latest"; exit 77; }
     exit 0
 fi
-work=$(mktemp -d "${TMPDIR:-/tmp}/backspace-grpcurl.XXXXXX")
-server=
-trap 'status=$?; trap - EXIT; [ -z "$server" ] || kill "$server" 2>/dev/null || true; wait 2>/dev/null || true; rm -rf "$work"; exit $status' EXIT
-fail() { echo "grpcurl part: $1" >&2; tail -n 20 "$work/server.log" >&2; exit 1; }
-
+part=grpcurl
+# shellcheck source=tests/server.sh
+. tests/server.sh
 sh demo/make-repository.sh "$work/repositories/greeter.git" "$work/seed"
-"$BINARIES/backspace-server" --listen 127.0.0.1:0 --ready-file "$work/ready" --data-folder "$work/data" --sandbox local \
-    --allow-local "$work/repositories" --scripts demo/scripts --model scripted/demo 2>"$work/server.log" </dev/null &
-server=$!
-waited=0
-until [ -s "$work/ready" ]; do
-    kill -0 "$server" 2>/dev/null || fail "the server did not start"
-    waited=$((waited + 1)); [ "$waited" -le 600 ] || fail "the server was not ready after 60 s"
-    sleep 0.1
-done
-address=$(cat "$work/ready")
+serve server --allow-local "$work/repositories" --scripts demo/scripts --model scripted/demo
 call() { grpcurl -plaintext -max-time 120 "$@"; }
 
 call "$address" list | grep -x backspace.v1.AgentService >/dev/null || fail "the service is not listed"

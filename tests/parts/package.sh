@@ -1,12 +1,16 @@
 #!/bin/sh
 # Part: What is shipped: the image's recipe, compose, systemd, Kubernetes
 set -eu
+# shellcheck source=tests/python_packages.sh
+. "$(dirname "$0")/../python_packages.sh"
+packages='kubernetes-validate==1.37.0'
+folder=$(packages_folder kubernetes "$packages")
 if [ "${1:-}" = --needs ]; then
     for tool in docker-compose:docker-compose systemd-analyze:systemd python3:python3 unshare:util-linux; do
         command -v "${tool%%:*}" >/dev/null 2>&1 || { echo "${tool%%:*} is not installed (Debian: ${tool#*:})"; exit 77; }
     done
-    python3 -c 'import ensurepip, venv' 2>/dev/null || { echo "python3 has no venv (Debian: python3-venv)"; exit 77; }
     [ "$(id -u)" = 0 ] || { echo "the unit's restrictions can be tried by root only"; exit 77; }
+    [ -e "$folder/complete" ] || { install_packages "$folder" "$packages"; touch "$folder/complete"; }
     exit 0
 fi
 cd "$(dirname "$0")/../.."
@@ -55,11 +59,9 @@ unshare --mount sh -euc '
 grep -q 'every layer was tried and holds' "$work/doctor" || { cat "$work/doctor"; fail "the sandbox does not hold under the unit's restrictions"; }
 
 say "Kubernetes"
-python3 -m venv "$work/venv"
-"$work/venv/bin/pip" --quiet --disable-pip-version-check install kubernetes-validate==1.37.0
 for version in 1.33 1.37; do
-    "$work/venv/bin/kubernetes-validate" --quiet --strict -k "$version" packaging/kubernetes/backspace.yaml
+    "$folder/bin/kubernetes-validate" --quiet --strict -k "$version" packaging/kubernetes/backspace.yaml
 done
 sed 's/terminationGracePeriodSeconds/terminationGraceSeconds/' packaging/kubernetes/backspace.yaml >"$work/wrong.yaml"
-! "$work/venv/bin/kubernetes-validate" --quiet --strict -k 1.37 "$work/wrong.yaml" >/dev/null 2>&1 ||
+! "$folder/bin/kubernetes-validate" --quiet --strict -k 1.37 "$work/wrong.yaml" >/dev/null 2>&1 ||
     fail "the schema takes a field that there is not"

@@ -10,10 +10,9 @@ if [ "${1:-}" = --needs ]; then
     said=$(sh "$here/fetch.sh" "$packages" 2>&1) || { echo "the packages can't be had: $said" | tail -n 1; exit 77; }
     exit 0
 fi
-work=$(mktemp -d "${TMPDIR:-/tmp}/backspace-real.XXXXXX")
-server=
-trap 'status=$?; trap - EXIT; [ -z "$server" ] || kill "$server" 2>/dev/null || true; wait 2>/dev/null || true; rm -rf "$work"; exit $status' EXIT
-fail() { echo "real projects: $1" >&2; tail -n 20 "$work/server.log" >&2; exit 1; }
+part=real_projects
+# shellcheck source=tests/server.sh
+. tests/server.sh
 mkdir -p "$work/repositories" "$work/scripts" "$work/original" "$work/expected"
 
 # What every script does beside its own edit: a program, a link to it, a file less, one elsewhere.
@@ -67,20 +66,12 @@ prepare toml '"go test ./..."' decode.go \
     'func Unmarshal(data []byte, v any) error {' 'func Unmarshal(data []byte, v interface{}) error {' \
     'mv COPYING made/ && printf "package toml\n\nimport \"testing\"\n\nfunc TestMade(t *testing.T) {\n\tvar v map[string]int\n\tif err := Unmarshal([]byte(\"a = 1\"), &v); err != nil || v[\"a\"] != 1 {\n\t\tt.Fatal(v, err)\n\t}\n}\n" >made_test.go'
 
-"$BINARIES/backspace-server" --listen 127.0.0.1:0 --ready-file "$work/ready" --data-folder "$work/data" --sandbox local \
-    --allow-local "$work/repositories" --scripts "$work/scripts" --model scripted/strsim 2>"$work/server.log" </dev/null &
-server=$!
-waited=0
-until [ -s "$work/ready" ]; do
-    kill -0 "$server" 2>/dev/null || fail "the server did not start"
-    waited=$((waited + 1)); [ "$waited" -le 600 ] || fail "the server was not ready after 60 s"
-    sleep 0.1
-done
+serve server --allow-local "$work/repositories" --scripts "$work/scripts" --model scripted/strsim
 
 for name in strsim meson path-parse toml; do
     begun=$(date +%s)
     bare="$work/repositories/$name.git"
-    "$BINARIES/backspace" --server "http://$(cat "$work/ready")" run "$bare" "Change $name" --model "scripted/$name" \
+    "$BINARIES/backspace" --server "http://$address" run "$bare" "Change $name" --model "scripted/$name" \
         --output json >"$work/$name.events" || fail "the task on $name did not succeed: $(tail -n 2 "$work/$name.events")"
     [ "$(grep -c '"verdict":"VERDICT_PASSED"' "$work/$name.events")" -ge 2 ] ||
         fail "the checks of $name did not pass on the base and on the change: $(grep verification "$work/$name.events")"

@@ -27,27 +27,6 @@ for folder in sdk/python/backspace/v1 sdk/typescript/src/generated sdk/go/backsp
     }
 done
 
-# Runs an example that prints each durable event as a line with its sequence first, through a proxy that cuts its connections,
-# and checks the numbers: 1, 2, 3… up to the last, and the change in the end.
-run_through_cuts() { # NAME COMMAND…
-    name=$1
-    shift
-    start_scissors
-    BACKSPACE_SERVER=http://$cut_address "$@" "$repository" "Make the greeting polite" >"$work/said" 2>"$work/progress" || {
-        cat "$work/said" "$work/progress" >&2
-        fail "the example of $name failed"
-    }
-    awk '/^[0-9]+ / { if ($1 != ++expected) exit 1 } END { if (expected < 30) exit 1 }' "$work/said" || {
-        cat "$work/said" "$work/progress" >&2
-        fail "the events of $name are not 1, 2, 3…"
-    }
-    last=$(grep -E '^[0-9]+ ' "$work/said" | tail -n 1)
-    case $last in *inished*) ;; *) fail "the last event of $name is '$last'" ;; esac
-    grep 'SUCCEEDED' "$work/said" >/dev/null || { cat "$work/said" >&2; fail "the task of $name did not succeed"; }
-    grep '^+echo "Good day' "$work/said" >/dev/null || { cat "$work/said" >&2; fail "$name did not read the patch"; }
-    [ "$(cut_count)" -ge 3 ] || fail "only $(cut_count) connections of $name were cut"
-    echo "$name: ${last%% *} events, none lost and none twice, over $(cut_count) cuts"
-}
 # Runs the example that starts, finds, cancels and deletes a Task, and reads a refusal.
 manage() { # NAME COMMAND…
     name=$1
