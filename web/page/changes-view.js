@@ -20,17 +20,22 @@ export class ChangesView {
     return files.length > 0 ? String(files.length) : "";
   }
 
+  /** Each turn's diff is read once and by itself: one that was cut would take the next one's head for its lines. */
   files() {
-    const text = this.text();
-    if (this.parsed?.text !== text) this.parsed = { text, files: parseDiff(text) };
+    const whole = this.whole();
+    if (!whole) return this.log.diffs.flatMap((turn) => (turn.files ??= parseDiff(turn.diff)));
+    if (this.parsed?.text !== whole) this.parsed = { text: whole, files: parseDiff(whole) };
     return this.parsed.files;
   }
 
+  /** The whole patch, or its beginning; empty before there is one. */
+  whole() {
+    const { task } = this.log;
+    return this.patch ?? (task?.result?.patch || task?.preservedWork?.patch || "");
+  }
+
   text() {
-    if (this.patch !== null) return this.patch;
-    const { task, diffs } = this.log;
-    const patch = task?.result?.patch || task?.preservedWork?.patch;
-    return patch || diffs.map(({ diff }) => diff).join("\n");
+    return this.whole() || this.log.diffs.map(({ diff }) => diff).join("\n");
   }
 
   /** Draws, and fetches the whole patch when what is here was cut. */
@@ -72,6 +77,8 @@ export class ChangesView {
     } finally {
       this.isLoading = false;
     }
+    // The tab, or a later event, asks again; at once would be without end.
+    if (this.patch === null) return;
     if (!this.node.hidden) this.show();
     this.context.onChanged?.();
   }

@@ -211,8 +211,8 @@ export class Composer {
       this.app.noticeTask(task);
       this.app.go(`/${task.name}`);
     } catch (error) {
-      // What was refused was not started: another spec needs another id.
-      if (error.status > 0) this.taskId = requestId();
+      // What was refused was not started: another spec needs another id. A failure on the way says nothing of that.
+      if (error.status >= 400 && error.status < 500) this.taskId = requestId();
       this.showErrors(error.violations ?? [], error);
     } finally {
       this.start.disabled = false;

@@ -5,7 +5,7 @@
 
 import { element } from "./element.js";
 import { codeNodes, languageOf } from "./highlight.js";
-import { prose, visible } from "./text.js";
+import { prose } from "./text.js";
 
 const INLINE = /(`{1,3})([^`\n]+?)\1|\*\*([^*\n]+?)\*\*|__([^_\n]+?)__|(?<![\w*])\*([^*\s][^*\n]*?)\*(?![\w*])/g;
 const MAX_BLOCKS = 2000;
@@ -70,7 +70,7 @@ function codeBlock(lines, name) {
     `x.${{ rust: "rs", python: "py", javascript: "js", typescript: "ts", bash: "sh", shell: "sh" }[name] ?? name}`,
   );
   const code = element("code");
-  for (const line of lines) code.append(...codeNodes(visible(line), language), "\n");
+  for (const line of lines) code.append(...codeNodes(line, language), "\n");
   return element("pre", { class: "code-block", tabindex: "0" }, code);
 }
 

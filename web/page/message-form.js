@@ -78,6 +78,8 @@ export class MessageForm {
       announce("The message was sent");
       this.onSent(task);
     } catch (error) {
+      // As for a new task: another text needs another id once this one was refused.
+      if (error.status >= 400 && error.status < 500) this.messageId = requestId();
       this.error.textContent = error.message;
       this.error.hidden = false;
     } finally {

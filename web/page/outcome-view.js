@@ -36,7 +36,7 @@ function headline(task, state) {
         "div",
         {},
         element("h2", {}, `Failed: ${reasonName(task.failure?.reason)}`),
-        element("p", { dir: "auto" }, `${prose(task.failure?.message)}.${again}${kept}`.replace("..", ".")),
+        element("p", { dir: "auto" }, `${prose(task.failure?.message).replace(/\.?$/, ".")}${again}${kept}`),
       ),
     );
   }

@@ -49,10 +49,10 @@ export function pageStarts(text) {
 }
 
 function openWhole({ gateway, taskId }, artifact, title) {
+  const loading = new AbortController();
   return openDialog(
     title,
     () => {
-      const loading = new AbortController();
       const body = element("div", { class: "whole" }, element("p", { class: "hint" }, "Loading…"));
       gateway
         .artifact(taskId, artifact, loading.signal)
@@ -63,7 +63,7 @@ function openWhole({ gateway, taskId }, artifact, title) {
       return body;
     },
     { wide: true },
-  );
+  ).finally(() => loading.abort());
 }
 
 function pages(text, fileName) {

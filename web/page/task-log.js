@@ -6,7 +6,7 @@
 import { isTerminal } from "./task-words.js";
 
 /** Most characters of a running command's output. */
-export const TAIL_CHARACTERS = 64 * 1024;
+const TAIL_CHARACTERS = 64 * 1024;
 /** Most characters of all kept outputs, and what a cut one keeps at each end. */
 const KEPT_CHARACTERS = 24 * 1024 * 1024;
 const KEPT_ENDS = 2000;
@@ -137,7 +137,6 @@ const TAKERS = {
     log.streaming = null;
     const fields = {
       text: message.text ?? "",
-      model: message.model,
       artifact: message.artifact,
       streaming: false,
       ...at,
@@ -149,7 +148,6 @@ const TAKERS = {
     closeStream(log);
     const item = log.add("call", {
       callId: call.callId,
-      turn: call.turn,
       tool: call.tool ?? "",
       input: readArguments(call.argumentsJson),
       raw: call.argumentsJson ?? "",
@@ -171,7 +169,7 @@ const TAKERS = {
     );
     log.dirty.add(item);
   },
-  toolCallFinished(log, call, at) {
+  toolCallFinished(log, call) {
     const item = log.calls.get(call.callId);
     if (!item) return;
     Object.assign(item, {
@@ -179,12 +177,9 @@ const TAKERS = {
       outcome: call.outcome,
       exitCode: call.exitCode,
       output: call.output ?? "",
-      truncated: call.outputTruncated === true,
       artifact: call.artifact,
       duration: call.duration,
-      command: call.command,
       tail: null,
-      endTime: at.time,
     });
     log.keep(item);
     log.dirty.add(item);
@@ -212,8 +207,6 @@ const TAKERS = {
       exitCode: check.exitCode,
       timedOut: check.timedOut === true,
       verdict: check.verdict,
-      round: check.round,
-      tree: check.tree,
       output: check.output ?? "",
       artifact: check.artifact,
       duration: check.duration,
@@ -223,8 +216,8 @@ const TAKERS = {
     log.dirty.add(item);
     log.parts.add("checks");
   },
-  filesChanged(log, { files, diff, diffTruncated }, at) {
-    log.diffs.push({ files: files ?? [], diff: diff ?? "", truncated: diffTruncated === true });
+  filesChanged(log, { files, diff }, at) {
+    log.diffs.push({ diff: diff ?? "" });
     log.add("files", { files: files ?? [], ...at });
     log.parts.add("changes");
   },
@@ -242,11 +235,7 @@ const TAKERS = {
   userMessage: (log, { text }, at) => void log.add("message", { text, ...at }),
   runResumed(log, { cause, run }, at) {
     closeStream(log);
-    for (const item of [...log.calls.values(), ...log.checks.values()]) {
-      if (!item.running) continue;
-      Object.assign(item, { running: false, outcome: "OUTCOME_INTERRUPTED", tail: null });
-      log.dirty.add(item);
-    }
+    interruptAll(log);
     log.add("resumed", { cause, run, ...at });
   },
   policyDenied(log, denied, at) {
@@ -273,13 +262,18 @@ const TAKERS = {
     log.enter(task?.state);
     log.percent = 100;
     log.add("finished", { state: task?.state, failure: task?.failure, ...at });
-    for (const item of log.calls.values()) {
-      if (item.running)
-        log.dirty.add(Object.assign(item, { running: false, outcome: "OUTCOME_INTERRUPTED", tail: null }));
-    }
+    interruptAll(log);
     for (const part of ["head", "outcome", "usage", "checks", "changes"]) log.parts.add(part);
   },
 };
+
+/** What still runs does so no more, and will not be told of. */
+function interruptAll(log) {
+  for (const item of [...log.calls.values(), ...log.checks.values()]) {
+    if (!item.running) continue;
+    log.dirty.add(Object.assign(item, { running: false, outcome: "OUTCOME_INTERRUPTED", tail: null }));
+  }
+}
 
 function closeStream(log) {
   if (!log.streaming) return;
@@ -301,7 +295,6 @@ export class Tail {
   constructor() {
     this.text = "";
     this.next = { stdout: 0, stderr: 0 };
-    this.dropped = false;
     this.decoders = { stdout: new TextDecoder(), stderr: new TextDecoder() };
   }
 
@@ -310,9 +303,6 @@ export class Tail {
     if (offset > this.next[stream]) this.text += this.text === "" ? "[…]\n" : "\n[…]\n";
     this.next[stream] = offset + bytes.length;
     this.text += this.decoders[stream].decode(bytes, { stream: true });
-    if (this.text.length > 2 * TAIL_CHARACTERS) {
-      this.text = this.text.slice(-TAIL_CHARACTERS);
-      this.dropped = true;
-    }
+    if (this.text.length > 2 * TAIL_CHARACTERS) this.text = this.text.slice(-TAIL_CHARACTERS);
   }
 }
