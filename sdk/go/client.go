@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 
 	backspacev1 "github.com/backspace-dev/backspace/sdk/go/backspace/v1"
 )
@@ -80,9 +81,7 @@ func (c *Client) Raw() backspacev1.AgentServiceClient { return c.raw }
 // RunTask runs a Task: its events, which go on by themselves when the connection is lost, until the context ends.
 func (c *Client) RunTask(ctx context.Context, spec *backspacev1.TaskSpec, options ...RunOption) *TaskRun {
 	run := newRun(ctx, c, options)
-	if run.opening.RequestId == "" {
-		run.opening.RequestId = uuid.NewString()
-	}
+	run.opening.RequestId = orNew(run.opening.RequestId)
 	run.opening.Spec = spec
 	return run
 }
@@ -148,6 +147,8 @@ func (c *Client) CancelTask(ctx context.Context, name, reason string) (*backspac
 // SendMessage sends a message into a Task, and returns the Task that will act on it. A request id is filled in when it
 // is empty.
 func (c *Client) SendMessage(ctx context.Context, request *backspacev1.SendMessageRequest) (*backspacev1.Task, error) {
+	// The caller may use its own again for another message.
+	request = proto.CloneOf(request)
 	request.RequestId = orNew(request.RequestId)
 	response, err := call(ctx, c, c.raw.SendMessage, request)
 	return response.GetTask(), err
