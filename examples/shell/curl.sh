@@ -10,13 +10,15 @@ task=$(curl -sS --fail-with-body -H 'Content-Type: application/json' "$server/ap
 {"requestId": "$request_id", "spec": {"instruction": "$2", "repository": {"url": "$1"}}}
 JSON
     sed -n 's/.*"name": *"\(tasks\/[0-9a-f]*\)".*/\1/p' | head -n 1)
+[ -n "$task" ] || exit 1
 echo "$task"
 # Server-sent events: `id:` is the sequence, `data:` the event as JSON. After the end the server answers 204.
 last=0
 while :; do
-    curl -sSN -H "Last-Event-ID: $last" "$server/api/v1/$task/events?durable_only=true" >events.txt || true
+    curl -sSN --fail -H "Last-Event-ID: $last" "$server/api/v1/$task/events?durable_only=true" >events.txt || true
     [ -s events.txt ] || break
     sed -n 's/^data: *//p' events.txt
-    last=$(sed -n 's/^id: *//p' events.txt | tail -n 1)
+    next=$(sed -n 's/^id: *//p' events.txt | tail -n 1)
+    last=${next:-$last}
 done
 curl -sS --fail-with-body "$server/api/v1/$task/artifacts/patch"
