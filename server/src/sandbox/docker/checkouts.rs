@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
+use tokio::sync::{Mutex, MutexGuard};
+
 use super::volumes::Volumes;
 use crate::sandbox::SandboxError;
 
@@ -26,6 +28,8 @@ pub(super) struct Checkouts {
     most_bytes: u64,
     /// False once an overlay could not be mounted: this engine can't use them.
     usable: AtomicBool,
+    /// Held from the look for a key until a volume is kept under it.
+    keeping: Mutex<()>,
 }
 
 /// A note of a checkout.
@@ -47,6 +51,7 @@ impl Checkouts {
             volumes,
             most_bytes,
             usable: AtomicBool::new(most_bytes > 0),
+            keeping: Mutex::default(),
         })
     }
 
@@ -86,6 +91,11 @@ impl Checkouts {
         Some(note.volume)
     }
 
+    /// Waits until nobody keeps a checkout. The note of one whose volume lies under a work tree is never replaced.
+    pub(super) async fn keeping(&self) -> MutexGuard<'_, ()> {
+        self.keeping.lock().await
+    }
+
     /// Notes a volume that is to be kept, so that no sweep takes it, and is not used before `made`.
     pub(super) fn note(&self, key: &str, volume: &str, bytes: u64) -> Result<(), SandboxError> {
         let path = self.folder.join(format!("{key}{MAKING}"));
@@ -98,8 +108,9 @@ impl Checkouts {
         fs::rename(self.folder.join(format!("{key}{MAKING}")), &path).map_err(|error| failed(&path, &error))
     }
 
-    /// Returns the volumes that are kept or being made.
-    pub(super) fn kept(&self) -> HashSet<String> {
+    /// Returns the volumes that are kept; those that are being made are so by then.
+    pub(super) async fn kept(&self) -> HashSet<String> {
+        let _keeping = self.keeping().await;
         self.notes().into_iter().map(|note| note.volume).collect()
     }
 

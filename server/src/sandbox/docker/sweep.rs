@@ -3,7 +3,7 @@
 //! A container is known by its name, because one that was kept ready carries another id in its label. Only what
 //! has this server's label is looked at.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bollard::query_parameters::ListContainersOptions;
 
@@ -25,13 +25,24 @@ impl Maker {
             }
         }
         self.disks.sweep(is_used).await;
-        let kept = self.checkouts.kept();
-        for volume in self.volumes.list().await? {
-            if !kept.contains(&volume.name) && !volume.sandbox.is_some_and(is_used) {
-                self.volumes.remove(&volume.name).await?;
-            }
-        }
+        self.sweep_volumes(is_used).await?;
         Ok(count)
+    }
+
+    /// Removes volumes of nobody. Notes are read last, so that whatever ceased to be a sandbox's by then is noted.
+    async fn sweep_volumes(&self, is_used: impl Fn(SandboxId) -> bool) -> Result<(), SandboxError> {
+        let listed = self.volumes.list().await?;
+        // The engine does not know what lies under an overlay, and would remove it: a layer tells, whatever is noted.
+        let mut kept: HashSet<_> = listed.iter().filter_map(|volume| volume.checkout.clone()).collect();
+        let unused = listed
+            .into_iter()
+            .filter(|volume| !volume.sandbox.is_some_and(&is_used));
+        let unused: Vec<_> = unused.collect();
+        kept.extend(self.checkouts.kept().await);
+        for volume in unused.iter().filter(|volume| !kept.contains(&volume.name)) {
+            self.volumes.remove(&volume.name).await?;
+        }
+        Ok(())
     }
 
     /// Lists this server's containers, and the sandbox of each that is one.
