@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::egress::{EgressConfig, EgressPolicy};
 use super::{Capabilities, Sandbox, SandboxError, SandboxLimits, SandboxProvider, SandboxSpec, making};
@@ -222,11 +222,19 @@ impl SandboxProvider for DockerProvider {
         key: &str,
         bytes: u64,
     ) -> Result<Option<PathBuf>, SandboxError> {
-        let kept = self.maker.keep_checkout(sandbox, key, bytes).await?;
-        if let Err(error) = self.maker.checkouts.evict().await {
-            tracing::warn!(%error, "checkouts could not be evicted");
-        }
-        Ok(kept.map(PathBuf::from))
+        let (maker, sandbox, key) = (Arc::clone(&self.maker), Arc::clone(sandbox), key.to_owned());
+        let (sender, receiver) = oneshot::channel();
+        // To its end even when the caller goes away, so that no volume is left half kept.
+        self.jobs.spawn("keep a checkout", async move {
+            drop(sender.send(maker.keep_checkout(&sandbox, &key, bytes).await));
+            if let Err(error) = maker.checkouts.evict().await {
+                tracing::warn!(%error, "checkouts could not be evicted");
+            }
+        });
+        let kept = receiver.await.map_err(|_| SandboxError::Internal {
+            message: "the job that keeps a checkout ended early".into(),
+        })?;
+        Ok(kept?.map(PathBuf::from))
     }
 
     async fn reattach(&self, spec: SandboxSpec) -> Result<Option<Arc<dyn Sandbox>>, SandboxError> {

@@ -2,6 +2,7 @@
 //! so it works where no path is shared.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use backspace_server::jobs::Jobs;
 use backspace_server::sandbox::docker::DockerProvider;
@@ -117,6 +118,35 @@ async fn what_lies_under_a_work_tree_is_not_swept_though_no_note_names_it() {
     assert_eq!(output(sandbox.as_ref(), "cat file folder/gone").await, "old\nold\n");
     sandbox.destroy().await.unwrap();
     backend.provider.sweep(&[]).await.unwrap();
+    assert_eq!(backend.leftovers(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_checkout_is_kept_to_the_end_though_nobody_waits() {
+    let backend = Backend::new();
+    let sandbox = filled(&backend.provider).await;
+    let given_up = tokio::time::timeout(Duration::ZERO, backend.provider.keep_checkout(&sandbox, "key", 100)).await;
+    assert!(given_up.is_err(), "{given_up:?}");
+    drop(sandbox);
+    let begun = Instant::now();
+    while backend.provider.checkout("key").await.is_none() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "it is not kept");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let left = backend.leftovers();
+    assert!(matches!(left.as_slice(), [tree] if tree.ends_with("-tree")), "{left:?}");
+    remove_kept(&backend);
+}
+
+#[tokio::test]
+async fn what_a_crash_left_half_kept_is_swept() {
+    let backend = Backend::new();
+    let sandbox = filled(&backend.provider).await;
+    let note = backend.state.path().join("checkouts/key.making");
+    std::fs::write(&note, format!("backspace-{}-tree 100\n", sandbox.id())).unwrap();
+    drop(sandbox);
+    assert_eq!(provider(backend.state.path()).sweep(&[]).await.unwrap(), 1);
+    assert!(!note.exists());
     assert_eq!(backend.leftovers(), Vec::<String>::new());
 }
 

@@ -1,7 +1,7 @@
 //! Kept checkouts: volumes with fresh work trees of one commit each, over which later work trees are laid.
 //!
 //! `<state>/checkouts/<key>` names the volume of a key and its bytes; with `.making` behind it the volume is being
-//! filled, and not used yet. Kept up to a size; the one not used for longest goes first, and none that lies under a work tree.
+//! finished, and not used yet; when nobody is at it, a crash or a failure left it. Kept up to a size; the one not used for longest goes first, and none that lies under a work tree.
 
 use std::collections::HashSet;
 use std::fs;
@@ -39,6 +39,12 @@ struct Note {
     volume: String,
     bytes: u64,
     last_use: SystemTime,
+}
+
+impl Note {
+    fn is_making(&self) -> bool {
+        self.path.to_str().is_some_and(|path| path.ends_with(MAKING))
+    }
 }
 
 impl Checkouts {
@@ -108,10 +114,14 @@ impl Checkouts {
         fs::rename(self.folder.join(format!("{key}{MAKING}")), &path).map_err(|error| failed(&path, &error))
     }
 
-    /// Returns the volumes that are kept; those that are being made are so by then.
-    pub(super) async fn kept(&self) -> HashSet<String> {
+    /// Returns the volumes that are kept, those that are being made among them, and forgets those that never will be.
+    pub(super) async fn settle(&self) -> HashSet<String> {
         let _keeping = self.keeping().await;
-        self.notes().into_iter().map(|note| note.volume).collect()
+        let (left, kept): (Vec<_>, Vec<_>) = self.notes().into_iter().partition(Note::is_making);
+        for note in left {
+            let _ = fs::remove_file(note.path);
+        }
+        kept.into_iter().map(|note| note.volume).collect()
     }
 
     /// Removes what is over the size.
@@ -145,8 +155,7 @@ fn choose(mut notes: Vec<Note>, in_use: &HashSet<String>, most_bytes: u64, now: 
             break;
         }
         let is_new = now.duration_since(note.last_use).is_ok_and(|age| age < GRACE);
-        let is_making = note.path.to_str().is_some_and(|path| path.ends_with(MAKING));
-        if is_new || is_making || in_use.contains(&note.volume) {
+        if is_new || note.is_making() || in_use.contains(&note.volume) {
             continue;
         }
         total -= note.bytes;

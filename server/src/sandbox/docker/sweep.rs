@@ -38,7 +38,7 @@ impl Maker {
             .into_iter()
             .filter(|volume| !volume.sandbox.is_some_and(&is_used));
         let unused: Vec<_> = unused.collect();
-        kept.extend(self.checkouts.kept().await);
+        kept.extend(self.checkouts.settle().await);
         for volume in unused.iter().filter(|volume| !kept.contains(&volume.name)) {
             self.volumes.remove(&volume.name).await?;
         }
