@@ -114,6 +114,10 @@ impl Engine {
                     message,
                 );
             }
+            // An answer that began well: the engine tells of a pull while it goes on.
+            Error::DockerStreamError { error } => {
+                return judge(500, &format!("{step}: the engine said: {}", error.trim()), error);
+            }
             Error::RequestTimeoutError => format!("it did not answer within {} s", self.answer_deadline.as_secs()),
             error => chain(error),
         };
@@ -202,6 +206,25 @@ mod tests {
         ] {
             assert_eq!(sorted(status, said), expected, "{said}");
         }
+    }
+
+    #[test]
+    fn what_an_engine_says_in_the_middle_of_an_answer_is_its_own() {
+        let engine = Engine::new(&EngineAddress::Plain("127.0.0.1:1".into()), Duration::from_secs(1)).unwrap();
+        let told = |error: &str| {
+            let error = error.to_owned();
+            engine
+                .fault("pull the image x", Error::DockerStreamError { error })
+                .to_string()
+        };
+        assert_eq!(
+            told("manifest unknown: no x"),
+            "the image can't be used: pull the image x: the engine said: manifest unknown: no x"
+        );
+        assert_eq!(
+            told("toomanyrequests: later"),
+            "a sandbox could not be made: pull the image x: the engine said: toomanyrequests: later"
+        );
     }
 
     #[test]

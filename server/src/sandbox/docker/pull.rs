@@ -41,9 +41,6 @@ pub(super) async fn pull(engine: &Engine, name: &str, progress: &mpsc::Sender<St
             }
             Ok(Some(Ok(info))) => info,
         };
-        if let Some(error) = info.error_detail.as_ref().and_then(|detail| detail.message.clone()) {
-            return Err(refused(error));
-        }
         layers.take(&info);
         let words = format!("Pulling the image {name}: {layers}");
         if words != said {
