@@ -186,6 +186,8 @@ impl Maker {
             Ok(_) => Ok(Created { name, disk }),
             Err(error) => {
                 release(disk).await;
+                // A path that is gone is refused here.
+                self.ground.forget().await;
                 Err(self.engine.fault("create the container", error))
             }
         }
