@@ -197,8 +197,10 @@ impl SandboxProvider for DockerProvider {
     async fn create(&self, spec: SandboxSpec) -> Result<Arc<dyn Sandbox>, SandboxError> {
         let has_checkout = spec.checkout.is_some();
         let made = self.make(spec, Keeping::Nothing).await;
+        // An image that is not fit says nothing of the checkouts of others.
         if let Err(error) = &made
             && has_checkout
+            && !matches!(error, SandboxError::Image { .. })
         {
             self.maker.checkouts.give_up(error);
         }

@@ -105,6 +105,26 @@ fn imported(name: &str, changes: &[&str]) -> Tag {
 }
 
 #[tokio::test]
+async fn an_image_without_git_takes_no_checkout_from_others() {
+    let backend = Backend::new();
+    let empty = imported("backspace-test-gitless", &[]);
+    let mut config = config(backend.state.path());
+    config.images.allowed = vec!["backspace-test-gitless:*".into()];
+    let provider = DockerProvider::new(config, Jobs::new()).unwrap();
+    let sandbox = provider.create_for_checkout(spec()).await.unwrap().unwrap();
+    let kept = provider.keep_checkout(&sandbox, "key", 1).await.unwrap().unwrap();
+    let over = SandboxSpec {
+        checkout: Some(kept.clone()),
+        ..asking(&empty.0)
+    };
+    let refused = provider.create(over).await.err().unwrap();
+    assert!(matches!(&refused, SandboxError::Image { .. }), "{refused}");
+    assert_eq!(provider.checkout("key").await.as_ref(), Some(&kept));
+    docker(&["volume", "rm", kept.to_str().unwrap()]);
+    assert_eq!(backend.leftovers(), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn an_image_without_git_or_with_volumes_is_refused() {
     let backend = Backend::new();
     let empty = imported("backspace-test-empty", &[]);
