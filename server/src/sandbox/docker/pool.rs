@@ -58,7 +58,7 @@ impl Ready {
 pub struct PoolCounts {
     /// Containers that wait now.
     pub ready: usize,
-    /// Sandboxes that were made of one.
+    /// Sandboxes for which one was ready.
     pub hits: u64,
     /// Sandboxes that could have been, had one been ready.
     pub misses: u64,
