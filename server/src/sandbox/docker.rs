@@ -102,7 +102,6 @@ impl DockerConfig {
 pub struct DockerProvider {
     maker: Arc<Maker>,
     pool_limits: SandboxLimits,
-    jobs: Jobs,
 }
 
 impl DockerProvider {
@@ -142,12 +141,9 @@ impl DockerProvider {
         Ok(Self {
             maker,
             pool_limits: config.pool_limits,
-            jobs,
         })
     }
-}
 
-impl DockerProvider {
     /// Returns how the containers that are kept ready do.
     pub fn pool_counts(&self) -> PoolCounts {
         self.maker.pool.counts()
@@ -159,7 +155,7 @@ impl DockerProvider {
             let sandbox: Arc<dyn Sandbox> = maker.create(spec, keeping).await?;
             Ok(Some(sandbox))
         };
-        let made = making::to_the_end(&self.jobs, work).await?;
+        let made = making::to_the_end(&self.maker.jobs, work).await?;
         made.ok_or_else(|| SandboxError::Internal {
             message: "no sandbox was made".into(),
         })
@@ -227,7 +223,7 @@ impl SandboxProvider for DockerProvider {
         let (maker, sandbox, key) = (Arc::clone(&self.maker), Arc::clone(sandbox), key.to_owned());
         let (sender, receiver) = oneshot::channel();
         // To its end even when the caller goes away, so that no volume is left half kept.
-        self.jobs.spawn("keep a checkout", async move {
+        self.maker.jobs.spawn("keep a checkout", async move {
             drop(sender.send(maker.keep_checkout(&sandbox, &key, bytes).await));
             if let Err(error) = maker.checkouts.evict().await {
                 tracing::warn!(%error, "checkouts could not be evicted");
@@ -241,7 +237,7 @@ impl SandboxProvider for DockerProvider {
 
     async fn reattach(&self, spec: SandboxSpec) -> Result<Option<Arc<dyn Sandbox>>, SandboxError> {
         let maker = Arc::clone(&self.maker);
-        making::to_the_end(&self.jobs, async move { maker.reattach(spec).await }).await
+        making::to_the_end(&self.maker.jobs, async move { maker.reattach(spec).await }).await
     }
 
     fn sweep_interval(&self) -> Option<Duration> {

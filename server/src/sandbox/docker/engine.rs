@@ -160,7 +160,7 @@ fn judge(status_code: u16, message: &str, said: &str) -> SandboxError {
     if of_image.iter().any(|words| said.contains(words)) {
         return SandboxError::Image { message };
     }
-    if status_code == 400 || said.contains("nknown runtime") || said.contains("Unknown runtime specified") {
+    if status_code == 400 || said.contains("nknown runtime") {
         return SandboxError::Unsupported { message };
     }
     SandboxError::Unavailable { message }

@@ -3,13 +3,13 @@
 //! A container is known by its name, because one that was kept ready carries another id in its label. Only what
 //! has this server's label is looked at.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use bollard::query_parameters::ListContainersOptions;
 
 use super::container::Maker;
 use super::life::remove;
-use super::request::{INSTANCE_LABEL, id_of_name};
+use super::request::id_of_name;
 use crate::sandbox::SandboxError;
 use crate::task::id::SandboxId;
 
@@ -47,10 +47,9 @@ impl Maker {
 
     /// Lists this server's containers, and the sandbox of each that is one.
     async fn containers(&self) -> Result<Vec<(String, Option<SandboxId>)>, SandboxError> {
-        let label = format!("{INSTANCE_LABEL}={}", self.instance.id());
         let options = ListContainersOptions {
             all: true,
-            filters: Some(HashMap::from([("label".to_owned(), vec![label])])),
+            filters: Some(self.instance.filters()),
             ..ListContainersOptions::default()
         };
         let listed = self.engine.client().list_containers(Some(options)).await;
