@@ -74,14 +74,19 @@ async fn an_image_that_is_not_there_is_pulled_only_where_that_is_wanted() {
         let provider = DockerProvider::new(config, Jobs::new()).unwrap();
         async move {
             let (progress, _told) = mpsc::channel(8);
-            match provider.prepare_image(None, progress).await {
-                Err(SandboxError::Image { message }) => message,
-                other => panic!("{other:?}"),
-            }
+            provider.prepare_image(None, progress).await
         }
     };
-    assert!(refused(PullPolicy::Never).await.contains("has no image"));
-    assert!(refused(PullPolicy::Missing).await.contains("can't be pulled"));
+    let never = refused(PullPolicy::Never).await;
+    assert!(
+        matches!(&never, Err(SandboxError::Image { message }) if message.contains("has no image")),
+        "{never:?}"
+    );
+    let missing = refused(PullPolicy::Missing).await;
+    assert!(
+        matches!(&missing, Err(SandboxError::Unavailable { message }) if message.contains("connection refused")),
+        "{missing:?}"
+    );
 }
 
 /// An image of one file, made with changes to what it says of itself.

@@ -156,6 +156,9 @@ fn judge(status_code: u16, message: &str, said: &str) -> SandboxError {
         "exec format error",
         "pull access denied",
         "manifest unknown",
+        "name unknown",
+        "unauthorized",
+        "no basic auth credentials",
     ];
     if of_image.iter().any(|words| said.contains(words)) {
         return SandboxError::Image { message };
@@ -198,6 +201,17 @@ mod tests {
         };
         for (status, said, expected) in [
             (404, "No such image: x:latest", "image"),
+            (
+                404,
+                "manifest for x:9 not found: manifest unknown: manifest unknown",
+                "image",
+            ),
+            (500, "unauthorized: authentication required", "image"),
+            (
+                500,
+                "Get \"http://127.0.0.1:1/v2/\": dial tcp: connection refused",
+                "unavailable",
+            ),
             (400, "Unknown runtime specified runsc", "unsupported"),
             (400, "invalid mount config", "unsupported"),
             (500, "write /var/lib/docker/x: no space left on device", "unavailable"),
