@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
 
 use super::egress::{EgressConfig, EgressPolicy};
-use super::{Capabilities, Sandbox, SandboxError, SandboxLimits, SandboxProvider, SandboxSpec, making};
+use super::{Capabilities, PoolNumbers, Sandbox, SandboxError, SandboxLimits, SandboxProvider, SandboxSpec, making};
 use crate::jobs::Jobs;
 use crate::task::id::SandboxId;
 
@@ -30,7 +30,6 @@ use self::volumes::Volumes;
 pub use self::address::{EngineAddress, InvalidEngineAddress};
 pub use self::disks::WorkTreeLimit;
 pub use self::image::{ImageConfig, PullPolicy};
-pub use self::pool::PoolCounts;
 
 mod address;
 mod attach;
@@ -144,11 +143,6 @@ impl DockerProvider {
         })
     }
 
-    /// Returns how the containers that are kept ready do.
-    pub fn pool_counts(&self) -> PoolCounts {
-        self.maker.pool.counts()
-    }
-
     async fn make(&self, spec: SandboxSpec, keeping: Keeping) -> Result<Arc<dyn Sandbox>, SandboxError> {
         let maker = Arc::clone(&self.maker);
         let work = async move {
@@ -238,6 +232,10 @@ impl SandboxProvider for DockerProvider {
     async fn reattach(&self, spec: SandboxSpec) -> Result<Option<Arc<dyn Sandbox>>, SandboxError> {
         let maker = Arc::clone(&self.maker);
         making::to_the_end(&self.maker.jobs, async move { maker.reattach(spec).await }).await
+    }
+
+    fn pool(&self) -> Option<PoolNumbers> {
+        Some(self.maker.pool.numbers())
     }
 
     fn sweep_interval(&self) -> Option<Duration> {
