@@ -103,5 +103,7 @@ async fn a_ready_container_that_died_costs_nothing_but_time() {
     output(sandbox.as_ref(), "true").await;
     sandbox.destroy().await.unwrap();
     assert!(jobs.shutdown(Duration::from_secs(20)).await);
+    // Whoever removed it has left its volumes.
+    assert_eq!(provider.sweep(&[]).await.unwrap(), 0);
     assert_eq!(backend.leftovers(), Vec::<String>::new());
 }

@@ -1,7 +1,8 @@
 //! Volumes that the engine keeps for this server: the layers of work trees, and kept checkouts.
 //!
 //! They have names, because an overlay is made of their paths at the engine, which the server only passes on: so it
-//! works where no path is shared. A volume without a name goes with its container and is none of these.
+//! works where no path is shared. A volume without a name goes with its container; it is listed too, since an engine that
+//! was restarted leaves it.
 
 use std::sync::Arc;
 
