@@ -29,6 +29,9 @@ need grpc_java_plugin protobuf-compiler-grpc-java-plugin
 need chromium chromium
 need docker docker.io
 need dockerd docker.io
+need containerd containerd
+need docker-registry docker-registry
+need mkfs.ext4 e2fsprogs
 need mmdebstrap mmdebstrap
 need openssl openssl
 need docker-compose docker-compose

@@ -1,7 +1,7 @@
 //! The supervisor as PID 1 of a container that an engine has made: what the launcher does for `local`, less
 //! all that the engine has done.
 //!
-//! It starts as root of the container with four capabilities and the image's environment, which becomes that
+//! It starts as root of the container with five capabilities and the image's environment, which becomes that
 //! of the commands, since an image says there where its tools are. Commands are another user, and each has a
 //! shepherd, because without a right over the user namespace there is no process namespace for each.
 

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use crate::app;
-use crate::config::Config;
+use crate::config::{Config, DockerSettings};
 use crate::jobs::Jobs;
 
 /// Checks the machine; fails when a server would not start.
@@ -11,7 +11,15 @@ pub async fn run(config: &Config) -> ExitCode {
     println!("settings      ok (backspace-server --print-config shows them)");
     println!("data folder   {}", config.data_folder.display());
     let jobs = Jobs::new();
-    let found = match app::find(config, &jobs).await {
+    // A container that is kept ready for a Task would outlive this process, and no Task comes.
+    let tried = Config {
+        docker: DockerSettings {
+            pool_size: 0,
+            ..config.docker.clone()
+        },
+        ..config.clone()
+    };
+    let found = match app::find(&tried, &jobs).await {
         Ok(found) => found,
         Err(faults) => {
             faults.iter().for_each(|fault| println!("FAULT         {fault}"));

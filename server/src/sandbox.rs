@@ -206,6 +206,19 @@ pub struct Capabilities {
     pub not_enforced: Vec<String>,
 }
 
+/// How the sandboxes do that are kept ready. Read at any time; the last two only grow while the server runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PoolNumbers {
+    /// As many are to be ready.
+    pub size: usize,
+    /// As many are.
+    pub ready: usize,
+    /// Sandboxes for which one was ready.
+    pub hits: u64,
+    /// Sandboxes that could have been made of one, had one been ready.
+    pub misses: u64,
+}
+
 /// What a sandbox can fail with.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
@@ -307,6 +320,11 @@ pub trait SandboxProvider: Send + Sync + 'static {
         _bytes: u64,
     ) -> Result<Option<PathBuf>, SandboxError> {
         Ok(None)
+    }
+
+    /// Returns how those do that are kept ready, for metrics; `None` where none ever are.
+    fn pool(&self) -> Option<PoolNumbers> {
+        None
     }
 
     /// Returns how often `sweep` is worth calling while this server runs; `None` where only a crash leaves sandboxes.

@@ -7,6 +7,8 @@
 
 #[path = "attacks/attacks.rs"]
 mod attacks;
+#[path = "sandbox_docker/between.rs"]
+mod between;
 #[path = "sandbox_docker/checkouts.rs"]
 mod checkouts;
 #[path = "conformance/sandbox.rs"]
@@ -15,6 +17,8 @@ mod conformance;
 mod disk;
 #[path = "sandbox_docker/fixture.rs"]
 mod fixture;
+#[path = "sandbox_docker/full.rs"]
+mod full;
 #[path = "sandbox_docker/images.rs"]
 mod images;
 #[path = "attacks/inside.rs"]
@@ -33,14 +37,24 @@ mod lists;
 mod names;
 #[path = "attacks/network.rs"]
 mod network;
+#[path = "sandbox_docker/own_engine.rs"]
+mod own_engine;
 #[path = "sandbox_docker/pool.rs"]
 mod pool;
 #[path = "sandbox_network/probes.rs"]
 mod probes;
 #[path = "sandbox_network/proxied.rs"]
 mod proxied;
+#[path = "sandbox_docker/pulls.rs"]
+mod pulls;
 #[path = "attacks/races.rs"]
 mod races;
+#[path = "sandbox_docker/registry.rs"]
+mod registry;
+#[path = "sandbox_docker/restarts.rs"]
+mod restarts;
+#[path = "sandbox_docker/slow.rs"]
+mod slow;
 #[path = "sandbox_network/target.rs"]
 mod target;
 

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Part: Docker: every promise and attack on a real engine, in all three ways to reach one, and a whole task in each
 #
+# Engines that are ended, slowed down and filled, and a registry, are the tests' own.
 # Makes the image of sandboxes from Debian's packages. Its root file system is kept in a folder named by its recipe, so
 # that only the first run fetches them; what is proved is never kept.
 set -eu
@@ -9,9 +10,11 @@ cd "$(dirname "$0")/../.."
 if [ "${1:-}" = --needs ]; then
     missing=$(engine_missing)
     [ -z "$missing" ] || { echo "$missing"; exit 77; }
-    for tool in mmdebstrap openssl python3; do
-        command -v $tool >/dev/null 2>&1 || { echo "$tool is not installed (Debian: $tool)"; exit 77; }
+    for tool in mmdebstrap:mmdebstrap openssl:openssl python3:python3 dockerd:docker.io containerd:containerd \
+        docker-registry:docker-registry mkfs.ext4:e2fsprogs; do
+        command -v "${tool%%:*}" >/dev/null 2>&1 || { echo "${tool%%:*} is not installed (Debian: ${tool#*:})"; exit 77; }
     done
+    [ "$(id -u)" = 0 ] || { echo "only root can start engines that are restarted and filled"; exit 77; }
     exit 0
 fi
 work=$(mktemp -d "${TMPDIR:-/tmp}/backspace-docker.XXXXXX")
@@ -65,7 +68,8 @@ inside() { # OPTIONS… -- COMMAND…
         --env BACKSPACE_TEST_IMAGE --env BACKSPACE_TEST_PATHS=apart --env BACKSPACE_TEST_SUPERVISOR=/supervisor \
         --env BACKSPACE_IMAGE="$image" --env DEMO_SANDBOX=docker --workdir /source "$image" "$@"
 }
-apart='--skip attacks:: --skip limits:: --skip races:: --skip network:: --skip isolation:: --skip lists:: --skip probes:: --skip proxied:: --skip names::'
+apart='--skip attacks:: --skip limits:: --skip races:: --skip network:: --skip isolation:: --skip lists:: --skip probes:: --skip proxied:: --skip names::
+    --skip pulls:: --skip restarts:: --skip slow:: --skip full::'
 
 echo "-- a server in a container"
 socket="--volume /var/run/docker.sock:/var/run/docker.sock"

@@ -1,7 +1,7 @@
 //! File operations, each in a forked process confined as a command is.
 //!
-//! Paths are what the kernel makes of them for the command's
-//! user inside the sandbox; there is nothing to check beyond that.
+//! Paths are what the kernel makes of them for the command's user inside the sandbox; there is nothing to check
+//! beyond that.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::config::{Config, DockerSettings, PullChoice, SandboxChoice};
 use crate::jobs::Jobs;
-use crate::sandbox::docker::{DockerConfig, DockerProvider, EngineAddress, ImageConfig, PullPolicy};
+use crate::sandbox::docker::{DockerConfig, DockerProvider, EngineAddress, PullPolicy};
 use crate::sandbox::local::{LocalConfig, LocalProvider, find_supervisor};
 use crate::sandbox::{Capabilities, SandboxProvider};
 
@@ -58,21 +58,17 @@ async fn docker(config: &Config, supervisor: std::path::PathBuf, jobs: &Jobs) ->
         pool_size,
     } = config.docker.clone();
     let engine = EngineAddress::parse(&host, certificates).map_err(|error| format!("DOCKER_HOST: {error}"))?;
-    let images = ImageConfig {
-        allowed: config.allowed_images.clone(),
-        pull: match pull {
-            PullChoice::Never => PullPolicy::Never,
-            PullChoice::Missing => PullPolicy::Missing,
-        },
-        ..ImageConfig::new(&config.image)
-    };
     let mut docker = DockerConfig {
         engine,
-        images,
         runtime,
         pool_size,
         pool_limits: config.sandbox_limits,
         ..DockerConfig::new(config.data_folder.join("docker"), supervisor, &config.image)
+    };
+    docker.images.allowed.clone_from(&config.allowed_images);
+    docker.images.pull = match pull {
+        PullChoice::Never => PullPolicy::Never,
+        PullChoice::Missing => PullPolicy::Missing,
     };
     docker.egress.private_ranges = config.private_ranges.clone();
     let provider = DockerProvider::new(docker, jobs.clone()).map_err(|error| error.to_string())?;

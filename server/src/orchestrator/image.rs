@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use crate::forge::git::Mirror;
 use crate::orchestrator::Parts;
@@ -67,13 +67,44 @@ async fn of_repository(parts: &Parts, log: &RunLog, mirror: &Mirror) -> Result<O
 async fn tell(log: &RunLog, mut told: mpsc::Receiver<String>) -> Result<(), Halt> {
     let mut ticks = tokio::time::interval_at(Instant::now(), TELL_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while let Some(mut words) = told.recv().await {
-        ticks.tick().await;
-        // The newest of what came meanwhile.
-        while let Ok(newer) = told.try_recv() {
-            words = newer;
-        }
+    while let Some(words) = newest(&mut told, &mut ticks).await {
         log.step(8, &words).await?;
     }
     Ok(())
+}
+
+/// Waits for the next tick that has something to tell; nothing, and at once, when all is over.
+async fn newest(told: &mut mpsc::Receiver<String>, ticks: &mut Interval) -> Option<String> {
+    let mut newest = None;
+    loop {
+        tokio::select! {
+            biased;
+            words = told.recv() => newest = Some(words?),
+            _ = ticks.tick(), if newest.is_some() => return newest,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_newest_words_are_told_at_a_tick_and_the_end_waits_for_none() {
+        let begun = Instant::now();
+        let mut ticks = tokio::time::interval_at(begun, TELL_INTERVAL);
+        let (progress, mut told) = mpsc::channel(8);
+        let say = |words: &str| progress.try_send(words.to_owned()).unwrap();
+        say("first");
+        assert_eq!(newest(&mut told, &mut ticks).await.as_deref(), Some("first"));
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        say("second");
+        say("third");
+        assert_eq!(newest(&mut told, &mut ticks).await.as_deref(), Some("third"));
+        assert_eq!(begun.elapsed(), TELL_INTERVAL);
+        say("last");
+        drop(progress);
+        assert_eq!(newest(&mut told, &mut ticks).await, None);
+        assert_eq!(begun.elapsed(), TELL_INTERVAL);
+    }
 }

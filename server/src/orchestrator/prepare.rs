@@ -35,10 +35,8 @@ pub(super) async fn prepare(parts: &Arc<Parts>, log: &RunLog, signals: &StopSign
     let (mirror, quarantine, base) = signals
         .interrupt(fetch(parts, log, forge.as_ref(), &repository))
         .await?;
-    let image = signals.interrupt(image::choose(parts, log, &mirror)).await?;
-    log.step(10, "Making the sandbox").await?;
     let (sandbox, workspace) = signals
-        .interrupt(enter_sandbox(parts, log, &mirror, &quarantine, &base, image))
+        .interrupt(enter_sandbox(parts, log, &mirror, &quarantine, &base))
         .await?;
     log.set_sandbox(Some(Arc::clone(&sandbox)));
     let limits = log.record().spec.limits;
@@ -67,26 +65,26 @@ async fn enter_sandbox(
     mirror: &Mirror,
     quarantine: &Quarantine,
     base: &Base,
-    image: Option<String>,
 ) -> Result<(Arc<dyn Sandbox>, Workspace), Halt> {
     let record = log.record();
-    let spec_of = |id| SandboxSpec {
-        image: image.clone(),
-        ..sandbox_spec(parts, log, id, mirror)
-    };
-    if let Some(id) = record.sandbox_to_enter()
-        && let Some(sandbox) = parts.sandboxes.reattach(spec_of(id)).await?
-    {
-        tracing::info!(sandbox.id = %id, "entered the work tree that was left");
-        let workspace = Workspace::reenter(Arc::clone(&sandbox), quarantine.clone()).await?;
-        return Ok((sandbox, workspace));
+    if let Some(id) = record.sandbox_to_enter() {
+        // It has its image, which this server need not have any more.
+        let spec = sandbox_spec(parts, log, id, mirror, None);
+        if let Some(sandbox) = parts.sandboxes.reattach(spec).await? {
+            tracing::info!(sandbox.id = %id, "entered the work tree that was left");
+            let workspace = Workspace::reenter(Arc::clone(&sandbox), quarantine.clone()).await?;
+            return Ok((sandbox, workspace));
+        }
     }
+    let image = image::choose(parts, log, mirror).await?;
+    log.step(10, "Making the sandbox").await?;
     let id = SandboxId::random();
     // Recorded before it exists, so that a sweep knows whose it is.
     log.write(Vec::new(), |progress| progress.sandbox = Some(id)).await?;
     let branch =
         BranchName::parse(&base.branch).map_err(|error| Failure::lasting(Reason::Internal, error.to_string()))?;
-    let (sandbox, workspace) = checkout::furnish(parts, spec_of(id), mirror, quarantine, &branch).await?;
+    let spec = sandbox_spec(parts, log, id, mirror, image);
+    let (sandbox, workspace) = checkout::furnish(parts, spec, mirror, quarantine, &branch).await?;
     let Some(checkpoint) = &record.progress.checkpoint else {
         return Ok((sandbox, workspace));
     };
@@ -107,13 +105,13 @@ async fn restore(log: &RunLog, workspace: &Workspace, checkpoint: &Checkpoint) -
     Ok(())
 }
 
-fn sandbox_spec(parts: &Parts, log: &RunLog, id: SandboxId, mirror: &Mirror) -> SandboxSpec {
+fn sandbox_spec(parts: &Parts, log: &RunLog, id: SandboxId, mirror: &Mirror, image: Option<String>) -> SandboxSpec {
     let spec = log.record().spec;
     SandboxSpec {
         id,
         epoch: log.lease().epoch,
         limits: parts.config.sandbox_limits,
-        image: None,
+        image,
         environment: Vec::new(),
         objects: Some(mirror.objects.clone()),
         base_bytes: mirror.bytes,

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::egress::{EgressConfig, EgressPolicy};
-use super::{Capabilities, Sandbox, SandboxError, SandboxLimits, SandboxProvider, SandboxSpec, making};
+use super::{Capabilities, PoolNumbers, Sandbox, SandboxError, SandboxLimits, SandboxProvider, SandboxSpec, making};
 use crate::jobs::Jobs;
 use crate::task::id::SandboxId;
 
@@ -30,7 +30,6 @@ use self::volumes::Volumes;
 pub use self::address::{EngineAddress, InvalidEngineAddress};
 pub use self::disks::WorkTreeLimit;
 pub use self::image::{ImageConfig, PullPolicy};
-pub use self::pool::PoolCounts;
 
 mod address;
 mod attach;
@@ -102,7 +101,6 @@ impl DockerConfig {
 pub struct DockerProvider {
     maker: Arc<Maker>,
     pool_limits: SandboxLimits,
-    jobs: Jobs,
 }
 
 impl DockerProvider {
@@ -142,15 +140,7 @@ impl DockerProvider {
         Ok(Self {
             maker,
             pool_limits: config.pool_limits,
-            jobs,
         })
-    }
-}
-
-impl DockerProvider {
-    /// Returns how the containers that are kept ready do.
-    pub fn pool_counts(&self) -> PoolCounts {
-        self.maker.pool.counts()
     }
 
     async fn make(&self, spec: SandboxSpec, keeping: Keeping) -> Result<Arc<dyn Sandbox>, SandboxError> {
@@ -159,7 +149,7 @@ impl DockerProvider {
             let sandbox: Arc<dyn Sandbox> = maker.create(spec, keeping).await?;
             Ok(Some(sandbox))
         };
-        let made = making::to_the_end(&self.jobs, work).await?;
+        let made = making::to_the_end(&self.maker.jobs, work).await?;
         made.ok_or_else(|| SandboxError::Internal {
             message: "no sandbox was made".into(),
         })
@@ -197,8 +187,10 @@ impl SandboxProvider for DockerProvider {
     async fn create(&self, spec: SandboxSpec) -> Result<Arc<dyn Sandbox>, SandboxError> {
         let has_checkout = spec.checkout.is_some();
         let made = self.make(spec, Keeping::Nothing).await;
+        // An image that is not fit says nothing of the checkouts of others.
         if let Err(error) = &made
             && has_checkout
+            && !matches!(error, SandboxError::Image { .. })
         {
             self.maker.checkouts.give_up(error);
         }
@@ -222,16 +214,28 @@ impl SandboxProvider for DockerProvider {
         key: &str,
         bytes: u64,
     ) -> Result<Option<PathBuf>, SandboxError> {
-        let kept = self.maker.keep_checkout(sandbox, key, bytes).await?;
-        if let Err(error) = self.maker.checkouts.evict().await {
-            tracing::warn!(%error, "checkouts could not be evicted");
-        }
-        Ok(kept.map(PathBuf::from))
+        let (maker, sandbox, key) = (Arc::clone(&self.maker), Arc::clone(sandbox), key.to_owned());
+        let (sender, receiver) = oneshot::channel();
+        // To its end even when the caller goes away, so that no volume is left half kept.
+        self.maker.jobs.spawn("keep a checkout", async move {
+            drop(sender.send(maker.keep_checkout(&sandbox, &key, bytes).await));
+            if let Err(error) = maker.checkouts.evict().await {
+                tracing::warn!(%error, "checkouts could not be evicted");
+            }
+        });
+        let kept = receiver.await.map_err(|_| SandboxError::Internal {
+            message: "the job that keeps a checkout ended early".into(),
+        })?;
+        Ok(kept?.map(PathBuf::from))
     }
 
     async fn reattach(&self, spec: SandboxSpec) -> Result<Option<Arc<dyn Sandbox>>, SandboxError> {
         let maker = Arc::clone(&self.maker);
-        making::to_the_end(&self.jobs, async move { maker.reattach(spec).await }).await
+        making::to_the_end(&self.maker.jobs, async move { maker.reattach(spec).await }).await
+    }
+
+    fn pool(&self) -> Option<PoolNumbers> {
+        Some(self.maker.pool.numbers())
     }
 
     fn sweep_interval(&self) -> Option<Duration> {

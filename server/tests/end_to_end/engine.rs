@@ -1,4 +1,4 @@
-//! What becomes of a Task whose container is ended at the engine: tests/parts/docker.sh.
+//! What becomes of a Task whose container is ended at the engine, and what is left there: tests/parts/docker.sh.
 
 use std::process::Command;
 
@@ -44,5 +44,27 @@ async fn a_killed_container_costs_no_saved_work() {
     );
     assert_eq!(repository.changes(&repository.only_branch()), ["M\tout.txt"]);
     server.terminate().await;
+    assert_eq!(site.sandboxes(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a Docker engine: sh tests/parts/docker.sh"]
+async fn the_doctor_leaves_nothing_there() {
+    let site = Site::new();
+    let examined = Command::new(env!("CARGO_BIN_EXE_backspace-server"))
+        .arg("doctor")
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap())
+        .env("HOME", site.path("home"))
+        .env("BACKSPACE_IMAGE", std::env::var_os("BACKSPACE_IMAGE").unwrap())
+        .env("BACKSPACE_SANDBOX", "docker")
+        .env("BACKSPACE_DATA_FOLDER", site.path("data"))
+        .env("BACKSPACE_POOL_SIZE", "2")
+        .current_dir(site.root())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&examined.stdout);
+    assert!(examined.status.success(), "{said}");
+    assert!(said.contains("docker: every layer was tried and holds"), "{said}");
     assert_eq!(site.sandboxes(), Vec::<String>::new());
 }

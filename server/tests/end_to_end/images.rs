@@ -3,9 +3,10 @@
 use std::process::Command;
 
 use backspace_sdk::v1::task_event::Payload;
+use serde_json::json;
 
 use crate::event_log::Follower;
-use crate::script::good;
+use crate::script::{bash, finish, good, turn, write};
 use crate::site::{Site, spec};
 
 /// Another name of the image that the part made, which goes with the guard.
@@ -90,5 +91,39 @@ async fn a_repository_and_a_request_may_name_an_image_that_the_server_allows() {
     let (failure, _) = Follower::run(&server.client(), asked).failure().await;
     assert!(failure.message.contains("is not allowed by this server"), "{failure:?}");
     server.terminate().await;
+    assert_eq!(site.sandboxes(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a Docker engine: sh tests/parts/docker.sh"]
+async fn a_sandbox_that_is_entered_again_needs_its_image_no_more() {
+    let site = Site::new();
+    let image = Tag::new("backspace-e2e-gone");
+    let repository = site.red_repository();
+    site.script(
+        "fix",
+        json!([
+            turn(&[write("out.txt", "good\n"), bash("echo begun; sleep 600")]),
+            turn(&[finish("It is good now.")]),
+        ]),
+    );
+    let server = || site.serve().flag("--allowed-images", "backspace-e2e-gone:*").start();
+    let mut asked = spec(&repository, "fix");
+    asked.environment.get_or_insert_default().image.clone_from(&image.0);
+    let first = server().await;
+    let mut follower = Follower::run(&first.client(), asked);
+    follower.until_output("begun").await;
+    first.begin_to_stop();
+    assert_eq!(first.ended().await.code(), Some(0));
+    drop(image);
+
+    let second = server().await;
+    let mut follower = follower.go_on(&second.client());
+    follower.success().await;
+    let said = said(&follower);
+    let made = said.iter().filter(|words| words.starts_with("The sandbox is made of"));
+    assert_eq!(made.count(), 1, "{said:?}");
+    assert_eq!(repository.changes(&repository.only_branch()), ["M\tout.txt"]);
+    second.terminate().await;
     assert_eq!(site.sandboxes(), Vec::<String>::new());
 }

@@ -1,7 +1,7 @@
 //! A provider of the `docker` backend with a state folder of its own, on the engine of this machine.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::{Arc, OnceLock};
 
 use backspace_server::jobs::Jobs;
@@ -50,12 +50,22 @@ impl Backend {
         self.provider.create(spec()).await.unwrap()
     }
 
-    /// Lists what the engine has of this server, by name.
+    /// Lists what the engine has of this server, by name; of volumes only those that are in no container.
     pub fn leftovers(&self) -> Vec<String> {
         let id = std::fs::read_to_string(self.state.path().join("instance")).unwrap();
         let label = format!("label=backspace.instance={}", id.trim());
         let containers = docker(&["ps", "--all", "--filter", &label, "--format", "{{.Names}}"]);
-        let volumes = docker(&["volume", "ls", "--filter", &label, "--format", "{{.Name}}"]);
+        let free = "dangling=true";
+        let volumes = docker(&[
+            "volume",
+            "ls",
+            "--filter",
+            &label,
+            "--filter",
+            free,
+            "--format",
+            "{{.Name}}",
+        ]);
         containers.lines().chain(volumes.lines()).map(str::to_owned).collect()
     }
 }
@@ -87,9 +97,14 @@ pub fn image() -> String {
     std::env::var(IMAGE_VARIABLE).expect("BACKSPACE_TEST_IMAGE is not set: run tests/parts/docker.sh")
 }
 
+/// Runs the engine's own client.
+pub fn run_docker(arguments: &[&str]) -> Output {
+    Command::new("docker").args(arguments).output().unwrap()
+}
+
 /// Runs the engine's own client, which must succeed.
 pub fn docker(arguments: &[&str]) -> String {
-    let run = Command::new("docker").args(arguments).output().unwrap();
+    let run = run_docker(arguments);
     let error = String::from_utf8_lossy(&run.stderr);
     assert!(run.status.success(), "docker {arguments:?}: {error}");
     String::from_utf8(run.stdout).unwrap()

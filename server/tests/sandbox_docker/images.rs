@@ -74,14 +74,19 @@ async fn an_image_that_is_not_there_is_pulled_only_where_that_is_wanted() {
         let provider = DockerProvider::new(config, Jobs::new()).unwrap();
         async move {
             let (progress, _told) = mpsc::channel(8);
-            match provider.prepare_image(None, progress).await {
-                Err(SandboxError::Image { message }) => message,
-                other => panic!("{other:?}"),
-            }
+            provider.prepare_image(None, progress).await
         }
     };
-    assert!(refused(PullPolicy::Never).await.contains("has no image"));
-    assert!(refused(PullPolicy::Missing).await.contains("can't be pulled"));
+    let never = refused(PullPolicy::Never).await;
+    assert!(
+        matches!(&never, Err(SandboxError::Image { message }) if message.contains("has no image")),
+        "{never:?}"
+    );
+    let missing = refused(PullPolicy::Missing).await;
+    assert!(
+        matches!(&missing, Err(SandboxError::Unavailable { message }) if message.contains("connection refused")),
+        "{missing:?}"
+    );
 }
 
 /// An image of one file, made with changes to what it says of itself.
@@ -102,6 +107,26 @@ fn imported(name: &str, changes: &[&str]) -> Tag {
     let made = command.args([file, &name]).output().unwrap();
     assert!(made.status.success(), "{made:?}");
     Tag(name)
+}
+
+#[tokio::test]
+async fn an_image_without_git_takes_no_checkout_from_others() {
+    let backend = Backend::new();
+    let empty = imported("backspace-test-gitless", &[]);
+    let mut config = config(backend.state.path());
+    config.images.allowed = vec!["backspace-test-gitless:*".into()];
+    let provider = DockerProvider::new(config, Jobs::new()).unwrap();
+    let sandbox = provider.create_for_checkout(spec()).await.unwrap().unwrap();
+    let kept = provider.keep_checkout(&sandbox, "key", 1).await.unwrap().unwrap();
+    let over = SandboxSpec {
+        checkout: Some(kept.clone()),
+        ..asking(&empty.0)
+    };
+    let refused = provider.create(over).await.err().unwrap();
+    assert!(matches!(&refused, SandboxError::Image { .. }), "{refused}");
+    assert_eq!(provider.checkout("key").await.as_ref(), Some(&kept));
+    docker(&["volume", "rm", kept.to_str().unwrap()]);
+    assert_eq!(backend.leftovers(), Vec::<String>::new());
 }
 
 #[tokio::test]

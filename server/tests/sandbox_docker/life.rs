@@ -207,6 +207,26 @@ async fn a_sweep_removes_what_is_not_kept_not_alive_and_not_another_servers() {
 }
 
 #[tokio::test]
+async fn a_supervisor_that_vanished_is_there_again_for_the_next_container() {
+    let backend = Backend::new();
+    backend.sandbox().await.destroy().await.unwrap();
+    for entry in std::fs::read_dir(backend.state.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() && path.to_str().unwrap().contains("/supervisor-") {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    // Where no path is shared the engine has it in a volume, and misses no file.
+    let next = backend.provider.create(spec()).await;
+    assert_eq!(next.is_err(), are_paths_shared());
+    if let Ok(sandbox) = next {
+        sandbox.destroy().await.unwrap();
+    }
+    backend.sandbox().await.destroy().await.unwrap();
+    assert_eq!(backend.leftovers(), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn a_sandbox_is_not_made_over_another_of_the_same_id() {
     let backend = Backend::new();
     let spec = spec();

@@ -1,7 +1,7 @@
 //! Kept checkouts: volumes with fresh work trees of one commit each, over which later work trees are laid.
 //!
 //! `<state>/checkouts/<key>` names the volume of a key and its bytes; with `.making` behind it the volume is being
-//! filled, and not used yet. Kept up to a size; the one not used for longest goes first, and none that lies under a work tree.
+//! finished, and not used yet; when nobody is at it, a crash or a failure left it. Kept up to a size; the one not used for longest goes first, and none that lies under a work tree.
 
 use std::collections::HashSet;
 use std::fs;
@@ -9,6 +9,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
+
+use tokio::sync::{Mutex, MutexGuard};
 
 use super::volumes::Volumes;
 use crate::sandbox::SandboxError;
@@ -26,6 +28,8 @@ pub(super) struct Checkouts {
     most_bytes: u64,
     /// False once an overlay could not be mounted: this engine can't use them.
     usable: AtomicBool,
+    /// Held from the look for a key until a volume is kept under it.
+    keeping: Mutex<()>,
 }
 
 /// A note of a checkout.
@@ -35,6 +39,12 @@ struct Note {
     volume: String,
     bytes: u64,
     last_use: SystemTime,
+}
+
+impl Note {
+    fn is_making(&self) -> bool {
+        self.path.to_str().is_some_and(|path| path.ends_with(MAKING))
+    }
 }
 
 impl Checkouts {
@@ -47,6 +57,7 @@ impl Checkouts {
             volumes,
             most_bytes,
             usable: AtomicBool::new(most_bytes > 0),
+            keeping: Mutex::default(),
         })
     }
 
@@ -86,6 +97,11 @@ impl Checkouts {
         Some(note.volume)
     }
 
+    /// Waits until nobody keeps a checkout. The note of one whose volume lies under a work tree is never replaced.
+    pub(super) async fn keeping(&self) -> MutexGuard<'_, ()> {
+        self.keeping.lock().await
+    }
+
     /// Notes a volume that is to be kept, so that no sweep takes it, and is not used before `made`.
     pub(super) fn note(&self, key: &str, volume: &str, bytes: u64) -> Result<(), SandboxError> {
         let path = self.folder.join(format!("{key}{MAKING}"));
@@ -98,9 +114,14 @@ impl Checkouts {
         fs::rename(self.folder.join(format!("{key}{MAKING}")), &path).map_err(|error| failed(&path, &error))
     }
 
-    /// Returns the volumes that are kept or being made.
-    pub(super) fn kept(&self) -> HashSet<String> {
-        self.notes().into_iter().map(|note| note.volume).collect()
+    /// Returns the volumes that are kept, those that are being made among them, and forgets those that never will be.
+    pub(super) async fn settle(&self) -> HashSet<String> {
+        let _keeping = self.keeping().await;
+        let (left, kept): (Vec<_>, Vec<_>) = self.notes().into_iter().partition(Note::is_making);
+        for note in left {
+            let _ = fs::remove_file(note.path);
+        }
+        kept.into_iter().map(|note| note.volume).collect()
     }
 
     /// Removes what is over the size.
@@ -134,8 +155,7 @@ fn choose(mut notes: Vec<Note>, in_use: &HashSet<String>, most_bytes: u64, now: 
             break;
         }
         let is_new = now.duration_since(note.last_use).is_ok_and(|age| age < GRACE);
-        let is_making = note.path.to_str().is_some_and(|path| path.ends_with(MAKING));
-        if is_new || is_making || in_use.contains(&note.volume) {
+        if is_new || note.is_making() || in_use.contains(&note.volume) {
             continue;
         }
         total -= note.bytes;

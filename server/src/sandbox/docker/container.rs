@@ -186,6 +186,8 @@ impl Maker {
             Ok(_) => Ok(Created { name, disk }),
             Err(error) => {
                 release(disk).await;
+                // A path that is gone is refused here.
+                self.ground.forget().await;
                 Err(self.engine.fault("create the container", error))
             }
         }
@@ -284,7 +286,8 @@ impl Maker {
         }
     }
 
-    /// Ends a sandbox whose work tree may be kept, and keeps it under a key; nothing when it may not.
+    /// Ends a sandbox whose work tree may be kept, and keeps it under a key, unless there is one; nothing when it may
+    /// not.
     pub(super) async fn keep_checkout(
         &self,
         sandbox: &Arc<dyn Sandbox>,
@@ -292,8 +295,15 @@ impl Maker {
         bytes: u64,
     ) -> Result<Option<String>, SandboxError> {
         let volume = volumes::name(sandbox.id(), Purpose::Tree);
-        if self.volumes.find(&volume).await?.is_none() {
+        if !self.checkouts.are_usable() || self.volumes.find(&volume).await?.is_none() {
             return Ok(None);
+        }
+        let _keeping = self.checkouts.keeping().await;
+        // Another Task may have kept the same meanwhile, and others' work trees may lie over that already.
+        if let Some(kept) = self.checkouts.find(key).await {
+            sandbox.destroy().await?;
+            self.volumes.remove(&volume).await?;
+            return Ok(Some(kept));
         }
         self.checkouts.note(key, &volume, bytes)?;
         sandbox.destroy().await?;

@@ -59,7 +59,9 @@ impl Disk {
     pub(super) async fn release(self) {
         // A device in use is detached by the kernel when its last user is gone.
         if let Err(error) = run("losetup", ["--detach".as_ref(), self.device.as_ref()]).await {
+            // It is found by the name of its file.
             tracing::debug!(%error, "a loop device could not be released; a sweep will");
+            return;
         }
         let _ = fs::remove_file(&self.path);
     }

@@ -114,6 +114,10 @@ impl Engine {
                     message,
                 );
             }
+            // An answer that began well: the engine tells of a pull while it goes on.
+            Error::DockerStreamError { error } => {
+                return judge(500, &format!("{step}: the engine said: {}", error.trim()), error);
+            }
             Error::RequestTimeoutError => format!("it did not answer within {} s", self.answer_deadline.as_secs()),
             error => chain(error),
         };
@@ -152,11 +156,14 @@ fn judge(status_code: u16, message: &str, said: &str) -> SandboxError {
         "exec format error",
         "pull access denied",
         "manifest unknown",
+        "name unknown",
+        "unauthorized",
+        "no basic auth credentials",
     ];
     if of_image.iter().any(|words| said.contains(words)) {
         return SandboxError::Image { message };
     }
-    if status_code == 400 || said.contains("nknown runtime") || said.contains("Unknown runtime specified") {
+    if status_code == 400 || said.contains("nknown runtime") {
         return SandboxError::Unsupported { message };
     }
     SandboxError::Unavailable { message }
@@ -194,6 +201,17 @@ mod tests {
         };
         for (status, said, expected) in [
             (404, "No such image: x:latest", "image"),
+            (
+                404,
+                "manifest for x:9 not found: manifest unknown: manifest unknown",
+                "image",
+            ),
+            (500, "unauthorized: authentication required", "image"),
+            (
+                500,
+                "Get \"http://127.0.0.1:1/v2/\": dial tcp: connection refused",
+                "unavailable",
+            ),
             (400, "Unknown runtime specified runsc", "unsupported"),
             (400, "invalid mount config", "unsupported"),
             (500, "write /var/lib/docker/x: no space left on device", "unavailable"),
@@ -202,6 +220,25 @@ mod tests {
         ] {
             assert_eq!(sorted(status, said), expected, "{said}");
         }
+    }
+
+    #[test]
+    fn what_an_engine_says_in_the_middle_of_an_answer_is_its_own() {
+        let engine = Engine::new(&EngineAddress::Plain("127.0.0.1:1".into()), Duration::from_secs(1)).unwrap();
+        let told = |error: &str| {
+            let error = error.to_owned();
+            engine
+                .fault("pull the image x", Error::DockerStreamError { error })
+                .to_string()
+        };
+        assert_eq!(
+            told("manifest unknown: no x"),
+            "the image can't be used: pull the image x: the engine said: manifest unknown: no x"
+        );
+        assert_eq!(
+            told("toomanyrequests: later"),
+            "a sandbox could not be made: pull the image x: the engine said: toomanyrequests: later"
+        );
     }
 
     #[test]

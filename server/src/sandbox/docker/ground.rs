@@ -10,9 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bollard::models::{ContainerCreateBody, HostConfig, Mount, MountType, VolumeCreateRequest};
-use bollard::query_parameters::{
-    CreateContainerOptions, DownloadFromContainerOptions, RemoveContainerOptions, UploadToContainerOptions,
-};
+use bollard::query_parameters::{CreateContainerOptions, DownloadFromContainerOptions, UploadToContainerOptions};
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex;
@@ -21,6 +19,7 @@ use tokio_stream::StreamExt as _;
 use super::engine::{Engine, is_missing};
 use super::image::ImageId;
 use super::instance::Instance;
+use super::life::remove;
 use super::request::{SUPERVISOR, SUPERVISOR_FOLDER, labels};
 use crate::sandbox::SandboxError;
 use crate::task::id::SandboxId;
@@ -138,7 +137,7 @@ impl Ground {
             Err(error) => return Err(error),
         };
         let shown = self.read(&helper, &format!("{SHOWN}/token")).await;
-        self.remove(&helper).await?;
+        remove(&self.engine, &helper).await?;
         Ok(shown?.is_some_and(|shown| shown == token.as_bytes()))
     }
 
@@ -159,7 +158,7 @@ impl Ground {
         };
         let helper = self.helper(image, mount).await?;
         let sent = self.send_into(&helper, binary).await;
-        self.remove(&helper).await?;
+        remove(&self.engine, &helper).await?;
         sent.map(|()| name)
     }
 
@@ -205,18 +204,6 @@ impl Ground {
             .await;
         made.map(|made| made.id)
             .map_err(|error| self.engine.fault("make a container to look at paths", error))
-    }
-
-    async fn remove(&self, helper: &str) -> Result<(), SandboxError> {
-        let options = RemoveContainerOptions {
-            force: true,
-            v: true,
-            ..RemoveContainerOptions::default()
-        };
-        match self.engine.client().remove_container(helper, Some(options)).await {
-            Err(error) if !is_missing(&error) => Err(self.engine.fault("remove a container", error)),
-            _ => Ok(()),
-        }
     }
 
     /// Reads a file of a container through the engine; nothing when it is not there.

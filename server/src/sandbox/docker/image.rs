@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bollard::models::ImageInspect;
 use globset::{Glob, GlobMatcher};
@@ -27,6 +28,8 @@ pub struct ImageConfig {
     pub allowed: Vec<String>,
     /// When an image is pulled.
     pub pull: PullPolicy,
+    /// Longest silence of an engine that pulls. Five minutes: some say nothing while they check a large layer.
+    pub pull_silence: Duration,
 }
 
 /// When an image is pulled.
@@ -46,6 +49,7 @@ impl ImageConfig {
             default: default.into(),
             allowed: Vec::new(),
             pull: PullPolicy::default(),
+            pull_silence: Duration::from_secs(300),
         }
     }
 }
@@ -108,7 +112,7 @@ impl Images {
     ) -> Result<String, SandboxError> {
         let name = self.choose(asked)?;
         if self.config.pull == PullPolicy::Missing && may_be_pulled(name) && self.look(name).await?.is_none() {
-            pull(&self.engine, name, progress).await?;
+            pull(&self.engine, name, self.config.pull_silence, progress).await?;
         }
         let id = self.find(asked).await?;
         Ok(format!("the image {name} ({})", id.as_str()))
@@ -199,7 +203,6 @@ fn is_name(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn an_image_is_the_default_or_matches_a_pattern_and_is_a_name() {

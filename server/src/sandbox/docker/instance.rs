@@ -3,11 +3,13 @@
 //! Several servers may share an engine. Each touches only what carries its own id, so the id must not change
 //! with a restart, and must not be shared, which a data folder of one server is not.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use super::request::INSTANCE_LABEL;
 use crate::sandbox::SandboxError;
 use crate::task::id::ServerId;
 
@@ -47,6 +49,11 @@ impl Instance {
     /// Returns the id.
     pub(super) fn id(&self) -> ServerId {
         self.id
+    }
+
+    /// Returns the filter of a list at the engine that leaves what is of this server.
+    pub(super) fn filters(&self) -> HashMap<String, Vec<String>> {
+        HashMap::from([("label".to_owned(), vec![format!("{INSTANCE_LABEL}={}", self.id)])])
     }
 
     /// Returns the folder.

@@ -16,7 +16,7 @@ use super::container::Maker;
 use super::image::ImageId;
 use super::life::Life;
 use crate::sandbox::supervised::Lifecycle as _;
-use crate::sandbox::{SandboxLimits, SandboxSpec};
+use crate::sandbox::{PoolNumbers, SandboxLimits, SandboxSpec};
 
 /// Largest base that is sent rather than shown: more takes longer than a container does.
 const MOST_BASE_BYTES: u64 = 4 << 20;
@@ -53,17 +53,6 @@ impl Ready {
     }
 }
 
-/// How a pool does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PoolCounts {
-    /// Containers that wait now.
-    pub ready: usize,
-    /// Sandboxes that were made of one.
-    pub hits: u64,
-    /// Sandboxes that could have been, had one been ready.
-    pub misses: u64,
-}
-
 /// The containers that wait.
 pub(super) struct Pool {
     size: usize,
@@ -88,8 +77,9 @@ impl Pool {
     }
 
     /// Returns how it does.
-    pub(super) fn counts(&self) -> PoolCounts {
-        PoolCounts {
+    pub(super) fn numbers(&self) -> PoolNumbers {
+        PoolNumbers {
+            size: self.size,
             ready: self.ready().len(),
             hits: self.hits.load(Ordering::Relaxed),
             misses: self.misses.load(Ordering::Relaxed),
@@ -98,7 +88,9 @@ impl Pool {
 
     /// Takes a container that can become this sandbox, and has another made.
     pub(super) fn take(&self, spec: &SandboxSpec, kind: Kind) -> Option<Ready> {
-        if self.size == 0 || spec.checkout.is_some() || spec.base_bytes > MOST_BASE_BYTES {
+        let may_be = self.size > 0 && spec.checkout.is_none() && spec.base_bytes <= MOST_BASE_BYTES;
+        // Nothing is wanted before the self-test has passed, whose own sandbox is no miss.
+        if !may_be || self.wanted().is_none() {
             return None;
         }
         let mut ready = self.ready();
@@ -152,13 +144,7 @@ pub(super) async fn keep(maker: Weak<Maker>, stop: CancellationToken) {
             match maker.make_ready(kind).await {
                 Ok(ready) => {
                     maker.pool.ready().push(ready);
-                    let PoolCounts { ready, hits, misses } = maker.pool.counts();
-                    tracing::debug!(
-                        pool.ready = ready,
-                        pool.hits = hits,
-                        pool.misses = misses,
-                        "a container is ready"
-                    );
+                    tracing::debug!(numbers = ?maker.pool.numbers(), "a container is ready");
                     continue;
                 }
                 // Tried again when the next one is wanted, or at the next look.

@@ -13,14 +13,15 @@ use tokio_stream::StreamExt as _;
 use super::engine::Engine;
 use crate::sandbox::SandboxError;
 
-/// Longest silence of an engine that pulls.
-const SILENCE: Duration = Duration::from_secs(300);
-
-/// Pulls an image by its name with tag or digest; without either the tag is `latest`.
-pub(super) async fn pull(engine: &Engine, name: &str, progress: &mpsc::Sender<String>) -> Result<(), SandboxError> {
-    let refused = |message: String| SandboxError::Image {
-        message: format!("the image {name} can't be pulled: {message}"),
-    };
+/// Pulls an image by its name with tag or digest; without either the tag is `latest`. Gives up after a silence, which
+/// an engine keeps for good when a registry stops in the middle.
+pub(super) async fn pull(
+    engine: &Engine,
+    name: &str,
+    silence: Duration,
+    progress: &mpsc::Sender<String>,
+) -> Result<(), SandboxError> {
+    let step = format!("pull the image {name}");
     let options = CreateImageOptions {
         from_image: Some(with_tag(name)),
         ..CreateImageOptions::default()
@@ -29,21 +30,12 @@ pub(super) async fn pull(engine: &Engine, name: &str, progress: &mpsc::Sender<St
     let mut layers = Layers::default();
     let mut said = String::new();
     loop {
-        let next = tokio::time::timeout(SILENCE, told.next()).await;
-        let info = match next {
-            Err(_) => return Err(refused(format!("the engine said nothing for {} s", SILENCE.as_secs()))),
-            Ok(None) => return Ok(()),
-            Ok(Some(Err(error))) => {
-                return Err(match engine.fault(&format!("pull the image {name}"), error) {
-                    SandboxError::Unavailable { message } if !message.contains("does not answer") => refused(message),
-                    error => error,
-                });
-            }
-            Ok(Some(Ok(info))) => info,
-        };
-        if let Some(error) = info.error_detail.as_ref().and_then(|detail| detail.message.clone()) {
-            return Err(refused(error));
-        }
+        let next = tokio::time::timeout(silence, told.next()).await;
+        let info = next.map_err(|_| SandboxError::Unavailable {
+            message: format!("{step}: the engine said nothing for {} s", silence.as_secs()),
+        })?;
+        let Some(info) = info else { return Ok(()) };
+        let info = info.map_err(|error| engine.fault(&step, error))?;
         layers.take(&info);
         let words = format!("Pulling the image {name}: {layers}");
         if words != said {

@@ -186,30 +186,23 @@ fn mounts(plan: &ContainerPlan<'_>) -> Vec<Mount> {
     let supervisor = match plan.supervisor {
         SupervisorSource::Path(path) => bound(path, SUPERVISOR),
         SupervisorSource::Volume(name) => Mount {
-            source: Some(name.clone()),
             read_only: Some(true),
-            ..volume(SUPERVISOR_FOLDER)
+            ..named(name, SUPERVISOR_FOLDER)
         },
     };
-    let mut mounts = vec![supervisor, work_tree(plan.work_tree), volume(SPILL)];
-    mounts.extend(plan.objects.map(|path| bound(path, OBJECTS)));
-    mounts
-}
-
-fn work_tree(of: &WorkTreeVolume) -> Mount {
-    let own = volume(WORK_TREE);
-    match of {
-        WorkTreeVolume::Own => own,
-        WorkTreeVolume::Named(name) => Mount {
-            source: Some(name.clone()),
-            ..own
-        },
-        WorkTreeVolume::Disk(device) => mounted(own, "ext4", device, "nosuid,nodev,noatime"),
+    let own = |target| own_volume(target, labels(plan.id, plan.instance));
+    let work_tree = match plan.work_tree {
+        WorkTreeVolume::Own => own(WORK_TREE),
+        WorkTreeVolume::Named(name) => named(name, WORK_TREE),
+        WorkTreeVolume::Disk(device) => mounted(own(WORK_TREE), "ext4", device, "nosuid,nodev,noatime"),
         WorkTreeVolume::Over { lower, upper, scratch } => {
             let layers = format!("lowerdir={lower},upperdir={upper},workdir={scratch}");
-            mounted(own, "overlay", "overlay", &layers)
+            mounted(own(WORK_TREE), "overlay", "overlay", &layers)
         }
-    }
+    };
+    let mut mounts = vec![supervisor, work_tree, own(SPILL)];
+    mounts.extend(plan.objects.map(|path| bound(path, OBJECTS)));
+    mounts
 }
 
 /// A volume that the engine mounts with options, at the container's start.
@@ -243,13 +236,27 @@ fn bound(source: &str, target: &str) -> Mount {
     }
 }
 
-/// A volume without a name, which goes with its container.
-fn volume(target: &str) -> Mount {
+/// A volume of this name.
+fn named(name: &str, target: &str) -> Mount {
+    Mount {
+        source: Some(name.to_owned()),
+        ..volume(target, None)
+    }
+}
+
+/// A volume without a name, which goes with its container. An engine that is restarted forgets that: by its labels a sweep
+/// finds it.
+fn own_volume(target: &str, labels: HashMap<String, String>) -> Mount {
+    volume(target, Some(labels))
+}
+
+fn volume(target: &str, labels: Option<HashMap<String, String>>) -> Mount {
     Mount {
         typ: Some(MountType::VOLUME),
         target: Some(target.to_owned()),
         volume_options: Some(MountVolumeOptions {
             no_copy: Some(true),
+            labels,
             ..MountVolumeOptions::default()
         }),
         ..Mount::default()

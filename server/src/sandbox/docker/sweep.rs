@@ -1,53 +1,84 @@
 //! Removes what of this server nobody will enter again: containers, layers of work trees, trees that were not kept.
 //!
-//! A container is known by its name, because one that was kept ready carries another id in its label. Only what
-//! has this server's label is looked at.
+//! A container is known by its name, because one that was kept ready carries another id in its label; so do its volumes,
+//! which are known by it. Only what has this server's label is looked at.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use bollard::query_parameters::ListContainersOptions;
 
 use super::container::Maker;
 use super::life::remove;
-use super::request::{INSTANCE_LABEL, id_of_name};
+use super::request::id_of_name;
+use super::volumes::OwnVolume;
 use crate::sandbox::SandboxError;
 use crate::task::id::SandboxId;
+
+/// A container of this server.
+struct OwnContainer {
+    id: String,
+    /// The sandbox that it is.
+    sandbox: Option<SandboxId>,
+    /// Names of the volumes that are in it.
+    volumes: Vec<String>,
+}
 
 impl Maker {
     /// Removes what is neither kept nor in use by this process; returns how many containers.
     pub(super) async fn sweep(&self, keep: &[SandboxId]) -> Result<usize, SandboxError> {
         let is_used = |id: SandboxId| keep.contains(&id) || self.live.has(id);
-        let mut count = 0;
-        for (container, id) in self.containers().await? {
-            if !id.is_some_and(is_used) {
-                remove(&self.engine, &container).await?;
-                count += 1;
-            }
+        // Before the containers, so that no volume is taken for left whose container is just being made.
+        let volumes = self.volumes.list().await?;
+        let containers = self.containers().await?;
+        let (used, unused): (Vec<_>, Vec<_>) = containers
+            .into_iter()
+            .partition(|container| container.sandbox.is_some_and(is_used));
+        for container in &unused {
+            remove(&self.engine, &container.id).await?;
         }
         self.disks.sweep(is_used).await;
-        let kept = self.checkouts.kept();
-        for volume in self.volumes.list().await? {
-            if !kept.contains(&volume.name) && !volume.sandbox.is_some_and(is_used) {
-                self.volumes.remove(&volume.name).await?;
-            }
-        }
-        Ok(count)
+        let held = used.into_iter().flat_map(|container| container.volumes).collect();
+        self.sweep_volumes(volumes, held, is_used).await?;
+        Ok(unused.len())
     }
 
-    /// Lists this server's containers, and the sandbox of each that is one.
-    async fn containers(&self) -> Result<Vec<(String, Option<SandboxId>)>, SandboxError> {
-        let label = format!("{INSTANCE_LABEL}={}", self.instance.id());
+    /// Removes volumes of nobody. Notes are read last, so that whatever ceased to be a sandbox's by then is noted.
+    async fn sweep_volumes(
+        &self,
+        listed: Vec<OwnVolume>,
+        held: HashSet<String>,
+        is_used: impl Fn(SandboxId) -> bool,
+    ) -> Result<(), SandboxError> {
+        let mut kept = held;
+        // The engine does not know what lies under an overlay, and would remove it: a layer tells, whatever is noted.
+        kept.extend(listed.iter().filter_map(|volume| volume.checkout.clone()));
+        let unused = listed
+            .into_iter()
+            .filter(|volume| !volume.sandbox.is_some_and(&is_used));
+        let unused: Vec<_> = unused.collect();
+        kept.extend(self.checkouts.settle().await);
+        for volume in unused.iter().filter(|volume| !kept.contains(&volume.name)) {
+            self.volumes.remove(&volume.name).await?;
+        }
+        Ok(())
+    }
+
+    async fn containers(&self) -> Result<Vec<OwnContainer>, SandboxError> {
         let options = ListContainersOptions {
             all: true,
-            filters: Some(HashMap::from([("label".to_owned(), vec![label])])),
+            filters: Some(self.instance.filters()),
             ..ListContainersOptions::default()
         };
         let listed = self.engine.client().list_containers(Some(options)).await;
         let listed = listed.map_err(|error| self.engine.fault("list the containers", error))?;
         let own = listed.into_iter().filter_map(|container| {
             let names = container.names.unwrap_or_default();
-            let id = names.iter().find_map(|name| id_of_name(name));
-            Some((container.id?, id))
+            let mounts = container.mounts.unwrap_or_default();
+            Some(OwnContainer {
+                id: container.id?,
+                sandbox: names.iter().find_map(|name| id_of_name(name)),
+                volumes: mounts.into_iter().filter_map(|mount| mount.name).collect(),
+            })
         });
         Ok(own.collect())
     }

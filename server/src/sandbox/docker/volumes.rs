@@ -1,9 +1,9 @@
 //! Volumes that the engine keeps for this server: the layers of work trees, and kept checkouts.
 //!
 //! They have names, because an overlay is made of their paths at the engine, which the server only passes on: so it
-//! works where no path is shared. A volume without a name goes with its container and is none of these.
+//! works where no path is shared. A volume without a name goes with its container; it is listed too, since an engine that
+//! was restarted leaves it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use bollard::models::VolumeCreateRequest;
@@ -11,7 +11,7 @@ use bollard::query_parameters::{ListVolumesOptions, RemoveVolumeOptions};
 
 use super::engine::{Engine, is_conflict, is_missing};
 use super::instance::Instance;
-use super::request::{INSTANCE_LABEL, SANDBOX_LABEL, labels};
+use super::request::{SANDBOX_LABEL, labels};
 use crate::sandbox::SandboxError;
 use crate::task::id::SandboxId;
 
@@ -102,9 +102,8 @@ impl Volumes {
 
     /// Lists the volumes of this server.
     pub(super) async fn list(&self) -> Result<Vec<OwnVolume>, SandboxError> {
-        let label = format!("{INSTANCE_LABEL}={}", self.instance.id());
         let options = ListVolumesOptions {
-            filters: Some(HashMap::from([("label".to_owned(), vec![label])])),
+            filters: Some(self.instance.filters()),
         };
         let listed = self.engine.client().list_volumes(Some(options)).await;
         let listed = listed.map_err(|error| self.engine.fault("list the volumes", error))?;

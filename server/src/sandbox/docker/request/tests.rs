@@ -63,6 +63,10 @@ fn a_checkout_lies_under_a_work_tree_that_goes_with_the_container() {
         "Type": "volume",
         "VolumeOptions": {
             "NoCopy": true,
+            "Labels": {
+                "backspace.instance": "00000000000000000000000000000002",
+                "backspace.sandbox": "00000000000000000000000000000001",
+            },
             "DriverConfig": {
                 "Name": "local",
                 "Options": {
