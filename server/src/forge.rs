@@ -30,6 +30,19 @@ pub fn marker(task: TaskId) -> String {
     format!("{MARKER}{task}")
 }
 
+/// Encodes what may not stand in a part of a URL's path as it is; slashes too.
+fn percent_encode(text: &str) -> String {
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
 /// What a Task means to do with a repository, so that missing rights are found before money is spent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -48,7 +61,7 @@ pub struct Repository {
     pub base_branch: BranchName,
     /// The commit asked for, when the caller named one.
     pub commit: Option<ObjectId>,
-    /// Whether the credential may push.
+    /// Whether the credential may push; not said, which is `false`, where a push was not meant.
     pub can_push: bool,
 }
 

@@ -12,13 +12,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::de::DeserializeOwned;
 
-use crate::forge::github::api::{Api, Ask, segment};
+use crate::forge::github::api::{Api, Ask};
 use crate::forge::github::fault::Fault;
 use crate::forge::github::gate::Gate;
 use crate::forge::github::login::Logins;
-use crate::forge::github::transport::Transport;
+use crate::forge::github::transport::{BoxError, Transport};
 use crate::forge::{
-    Access, Forge, ForgeError, GitRemote, NewPullRequest, OpenedPullRequest, Repository, UntrustedText,
+    Access, Forge, ForgeError, GitRemote, NewPullRequest, OpenedPullRequest, Repository, UntrustedText, percent_encode,
 };
 use crate::task::address::RepositoryAddress;
 use crate::task::branch::BranchName;
@@ -78,7 +78,7 @@ struct Place {
 impl fmt::Display for Place {
     /// Writes `owner/name`, fit for a path of the API.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", segment(&self.owner), segment(&self.name))
+        write!(f, "{}/{}", percent_encode(&self.owner), percent_encode(&self.name))
     }
 }
 
@@ -109,7 +109,7 @@ impl GitHubForge {
         let (first, _) = login().await?;
         match self.api.call(&first, ask.clone()).await {
             Err(Fault::Forge(ForgeError::Unauthenticated { .. }))
-                if self.logins.drop_refused(&place.owner, &place.name).await =>
+                if self.logins.drop_refused(&place.owner, &place.name, &first).await =>
             {
                 let (second, _) = login().await?;
                 self.api.call(&second, ask).await
@@ -130,10 +130,7 @@ impl GitHubForge {
                 owner: owner.clone(),
                 name: name.clone(),
             }),
-            _ => Err(ForgeError::NotFound {
-                what: format!("repository {address}"),
-                forge: self.api.host.name().to_owned(),
-            }),
+            _ => Err(self.told(Fault::NotFound, || format!("repository {address}"))),
         }
     }
 
@@ -160,10 +157,10 @@ impl GitHubForge {
         }
     }
 
-    fn unavailable(&self, message: String) -> ForgeError {
+    fn unavailable(&self, source: impl Into<BoxError>) -> ForgeError {
         ForgeError::Unavailable {
             forge: self.api.host.name().to_owned(),
-            source: message.into(),
+            source: source.into(),
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::store::RequestKey;
 use crate::task::event::Ending;
 use crate::task::record::TaskRecord;
 use crate::task::result::PreservedWork;
+use crate::task::spec::Revision;
 
 /// Returns whether a caller may use a repository; `*` in a rule stands for any run of characters but `/`.
 pub(super) fn may_use_repository(caller: &Caller, address: &str) -> bool {
@@ -70,7 +71,7 @@ pub(super) async fn fetch_review_comments(parts: &Parts, record: &TaskRecord, nu
         .forge(&record.spec.repository)
         .ok_or(OrchestratorError::RepositoryDenied)?;
     let repository = forge
-        .repository(&record.spec.repository, &record.spec.revision, Access::Read)
+        .repository(&record.spec.repository, &Revision::DefaultBranch, Access::Read)
         .await
         .map_err(precondition)?;
     let comments = forge.review_comments(&repository, number).await.map_err(precondition)?;

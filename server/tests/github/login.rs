@@ -10,6 +10,7 @@ use backspace_server::task::id::TaskId;
 use backspace_server::task::spec::Revision;
 use serde_json::json;
 
+use crate::fake_github::Issue;
 use crate::fake_github::state::App;
 use crate::fixture::main_branch;
 use crate::site::Site;
@@ -39,6 +40,15 @@ fn forge(site: &Site) -> GitHubForge {
         key: Secret::new(KEY),
     };
     GitHubForge::open(site.config(credentials)).unwrap()
+}
+
+/// Ends every token, which the forge is not told.
+fn revoke(site: &Site) {
+    site.hub.with(|state| {
+        for token in state.tokens.values_mut() {
+            token.expires = Some(SystemTime::now());
+        }
+    });
 }
 
 const ALL: &[(&str, &str)] = &[
@@ -106,14 +116,7 @@ async fn a_token_that_is_refused_early_is_replaced_once() {
     install(&site, ALL);
     let forge = forge(&site);
     let repository = site.repository(&forge).await;
-    let revoke = || {
-        site.hub.with(|state| {
-            for token in state.tokens.values_mut() {
-                token.expires = Some(SystemTime::now());
-            }
-        });
-    };
-    revoke();
+    revoke(&site);
     let opened = forge
         .open_pull_request(&repository, site.new_pull_request(TaskId::random()))
         .await;
@@ -123,10 +126,29 @@ async fn a_token_that_is_refused_early_is_replaced_once() {
     // Where every token is refused the end is told, and nothing goes round in a circle.
     site.hub
         .with(|state| state.app.as_mut().unwrap().token_life = Duration::ZERO);
-    revoke();
+    revoke(&site);
     let error = forge.issue(&repository, "1").await.unwrap_err();
     assert!(matches!(error, ForgeError::Unauthenticated { .. }), "{error:?}");
     assert!(site.hub.with(|state| state.issued_tokens) <= 4);
+}
+
+#[tokio::test]
+async fn a_token_that_two_calls_find_refused_is_replaced_once_for_both() {
+    let site = Site::new().await;
+    install(&site, ALL);
+    let forge = forge(&site);
+    let repository = site.repository(&forge).await;
+    site.hub.with(|state| {
+        state
+            .repository_mut("octo/hello")
+            .unwrap()
+            .issues
+            .insert(7, Issue::default());
+    });
+    revoke(&site);
+    let (one, other) = tokio::join!(forge.issue(&repository, "7"), forge.issue(&repository, "7"));
+    assert_eq!(one.unwrap(), other.unwrap());
+    assert_eq!(site.hub.with(|state| state.issued_tokens), 2);
 }
 
 #[tokio::test]

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,10 +15,10 @@ use serde::Deserialize;
 use serde_json::json;
 use time::OffsetDateTime;
 
-use crate::forge::github::api::{Api, Ask, segment};
+use crate::forge::github::api::{Api, Ask};
 use crate::forge::github::fault::Fault;
 use crate::forge::github::transport::Transport;
-use crate::forge::{Credential, ForgeError};
+use crate::forge::{Credential, ForgeError, percent_encode};
 use crate::secret::Secret;
 
 /// Who the server is.
@@ -132,7 +131,7 @@ enum LoginKind {
     Fixed(Login),
     App {
         app: Login,
-        issued: tokio::sync::Mutex<BTreeMap<String, Arc<Issued>>>,
+        issued: tokio::sync::Mutex<BTreeMap<String, Issued>>,
     },
 }
 
@@ -206,24 +205,31 @@ impl Logins {
         if let Some(token) = issued.get(&repository).filter(|token| token.expires > now + life) {
             return Ok((token.login.clone(), token.rights));
         }
-        let token = Arc::new(self.issue(api, app, owner, name).await?);
-        issued.insert(repository, Arc::clone(&token));
-        Ok((token.login.clone(), token.rights))
+        let token = self.issue(api, app, owner, name).await?;
+        let answer = (token.login.clone(), token.rights);
+        issued.insert(repository, token);
+        Ok(answer)
     }
 
-    /// Drops a token that was not accepted; returns whether another one can be asked for.
-    pub(super) async fn drop_refused(&self, owner: &str, name: &str) -> bool {
-        match &self.kind {
-            LoginKind::Fixed(_) => false,
-            LoginKind::App { issued, .. } => {
-                let repository = format!("{owner}/{name}").to_ascii_lowercase();
-                issued.lock().await.remove(&repository).is_some()
-            }
+    /// Drops a token that was not accepted, and not one that another call has in its place by now; returns whether
+    /// there is another one to be had.
+    pub(super) async fn drop_refused(&self, owner: &str, name: &str, refused: &Login) -> bool {
+        let LoginKind::App { issued, .. } = &self.kind else {
+            return false;
+        };
+        let repository = format!("{owner}/{name}").to_ascii_lowercase();
+        let mut issued = issued.lock().await;
+        if issued
+            .get(&repository)
+            .is_some_and(|token| token.login.secret == refused.secret)
+        {
+            issued.remove(&repository);
         }
+        true
     }
 
     async fn issue(&self, api: &Api, app: &Login, owner: &str, name: &str) -> Result<Issued, Fault> {
-        let path = format!("/repos/{}/{}/installation", segment(owner), segment(name));
+        let path = format!("/repos/{}/{}/installation", percent_encode(owner), percent_encode(name));
         let installation: Installation = api.call(app, Ask::get(path)).await?;
         let path = format!("/app/installations/{}/access_tokens", installation.id);
         let ask = |permissions: serde_json::Value| {

@@ -5,11 +5,11 @@
 
 use serde::Deserialize;
 
-use crate::forge::github::api::{Ask, segment};
+use crate::forge::github::api::Ask;
 use crate::forge::github::fault::Fault;
 use crate::forge::github::login::{Publish, Rights};
 use crate::forge::github::{API_LIFE, GitHubForge, Place};
-use crate::forge::{Access, ForgeError, Repository};
+use crate::forge::{Access, ForgeError, Repository, percent_encode};
 use crate::task::branch::BranchName;
 use crate::task::id::ObjectId;
 use crate::task::spec::Revision;
@@ -55,7 +55,7 @@ impl GitHubForge {
             .await
             .map_err(|fault| self.told(fault, not_found))?;
         let place = self.place_of(&found.full_name)?;
-        let can_push = self.can_push(&found, &place).await?;
+        let can_push = access == Access::Push && self.can_push(&found, &place).await?;
         if access == Access::Push && self.logins.is_somebody() && !can_push {
             return Err(self.no_right(&found, &place));
         }
@@ -102,13 +102,12 @@ impl GitHubForge {
             .await;
         match status {
             Ok(200..=299) => Ok(true),
-            Ok(500..) => Err(self.unavailable(format!("its git answers with status {}", status.unwrap_or_default()))),
+            Ok(408 | 429 | 500..) => {
+                Err(self.unavailable(format!("its git answers with status {}", status.unwrap_or_default())))
+            }
             // A redirect is no yes either: git would not follow it.
             Ok(_) => Ok(false),
-            Err(source) => Err(ForgeError::Unavailable {
-                forge: self.api.host.name().to_owned(),
-                source,
-            }),
+            Err(source) => Err(self.unavailable(source)),
         }
     }
 
@@ -131,7 +130,7 @@ impl GitHubForge {
 
     /// Returns a branch's name as it is now; GitHub redirects from the names that it had.
     async fn branch(&self, place: &Place, branch: &BranchName) -> Result<BranchName, ForgeError> {
-        let path = format!("/repos/{place}/branches/{}", segment(branch.as_str()));
+        let path = format!("/repos/{place}/branches/{}", percent_encode(branch.as_str()));
         let found: Branch = self
             .call(place, Ask::get(path))
             .await
@@ -152,9 +151,7 @@ impl GitHubForge {
     }
 
     fn branch_name(&self, name: &str) -> Result<BranchName, ForgeError> {
-        BranchName::parse(name).map_err(|error| ForgeError::Rejected {
-            forge: self.api.host.name().to_owned(),
-            message: format!("a branch has a name that can't be used: {error}"),
-        })
+        BranchName::parse(name)
+            .map_err(|error| self.rejected(format!("a branch has a name that can't be used: {error}")))
     }
 }

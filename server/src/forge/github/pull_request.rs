@@ -8,10 +8,10 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::forge::github::api::{Ask, segment};
+use crate::forge::github::api::Ask;
 use crate::forge::github::fault::Fault;
 use crate::forge::github::{GitHubForge, Place};
-use crate::forge::{ForgeError, MARKER, NewPullRequest, OpenedPullRequest, marker};
+use crate::forge::{ForgeError, MARKER, NewPullRequest, OpenedPullRequest, marker, percent_encode};
 use crate::task::branch::BranchName;
 use crate::task::result::PullRequest;
 
@@ -168,7 +168,7 @@ impl GitHubForge {
             State::Open => "open",
             State::Any => "all",
         };
-        let head_filter = segment(&format!("{}:{head}", place.owner));
+        let head_filter = percent_encode(&format!("{}:{head}", place.owner));
         let path = format!("/repos/{place}/pulls?state={state}&head={head_filter}&per_page=100");
         let found: Vec<Found> = self
             .call(place, Ask::get(path))

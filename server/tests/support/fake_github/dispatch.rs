@@ -1,7 +1,5 @@
 //! One call of the API: checked, performed, kept.
 
-use std::time::SystemTime;
-
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Response;
@@ -28,6 +26,12 @@ impl Call<'_> {
     pub(super) fn query(&self, name: &str) -> Option<&str> {
         let found = self.query.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.as_str())
+    }
+
+    /// Returns the commit of a branch, if there is one.
+    pub(super) fn tip(&self, full_name: &str, branch: &str) -> Option<String> {
+        let name = format!("refs/heads/{branch}");
+        self.git(full_name, &["rev-parse", "--verify", "-q", &name])
     }
 
     pub(super) fn git(&self, full_name: &str, arguments: &[&str]) -> Option<String> {
@@ -108,15 +112,7 @@ impl Shared {
                 .and_then(|header| header.strip_prefix("Bearer "))
                 .map(Into::into),
         };
-        let mut state = self.state.lock().unwrap();
-        if let Some(bearer) = &call.bearer
-            && let Some(token) = state.tokens.get(bearer)
-            && token.limited_until.is_some_and(|until| SystemTime::now() < until)
-        {
-            state.abuse += 1;
-            return Answer::error(403, "You have exceeded a secondary rate limit.").header("retry-after", "60");
-        }
-        route(&call, &mut state)
+        route(&call, &mut self.state.lock().unwrap())
     }
 }
 
@@ -181,10 +177,7 @@ fn route(call: &Call<'_>, state: &mut State) -> Answer {
             });
             Answer::json(200, example("repository", fields))
         }
-        ("GET", ["branches", branch]) => match call.git(
-            &repository.full_name,
-            &["rev-parse", "--verify", "-q", &format!("refs/heads/{branch}")],
-        ) {
+        ("GET", ["branches", branch]) => match call.tip(&repository.full_name, branch) {
             Some(sha) => Answer::json(
                 200,
                 example("branch", json!({ "name": branch, "commit": { "sha": sha } })),

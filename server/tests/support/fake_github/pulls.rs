@@ -44,8 +44,7 @@ pub(super) fn route(call: &Call<'_>, repository: &mut Repository, rest: &[&str])
 fn refresh(call: &Call<'_>, repository: &mut Repository) {
     let full_name = repository.full_name.clone();
     for pull in repository.pulls.iter_mut().filter(|pull| pull["state"] == "open") {
-        let name = format!("refs/heads/{}", pull["head"]["ref"].as_str().unwrap());
-        if let Some(sha) = call.git(&full_name, &["rev-parse", "--verify", "-q", &name]) {
+        if let Some(sha) = call.tip(&full_name, pull["head"]["ref"].as_str().unwrap()) {
             pull["head"]["sha"] = json!(sha);
         }
     }
@@ -80,14 +79,10 @@ fn open(call: &Call<'_>, repository: &mut Repository) -> Answer {
         return too_long();
     }
     let branch = head.split_once(':').map_or(head.as_str(), |(_, branch)| branch);
-    let tip = |branch: &str| {
-        let name = format!("refs/heads/{branch}");
-        call.git(&full_name, &["rev-parse", "--verify", "-q", &name])
-    };
-    let Some(base_sha) = tip(&base) else {
+    let Some(base_sha) = call.tip(&full_name, &base) else {
         return Answer::invalid_field(RESOURCE, "base");
     };
-    let Some(head_sha) = tip(branch) else {
+    let Some(head_sha) = call.tip(&full_name, branch) else {
         return Answer::invalid_field(RESOURCE, "head");
     };
     let commits = call.git(&full_name, &["rev-list", "--count", &format!("{base_sha}..{head_sha}")]);

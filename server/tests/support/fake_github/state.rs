@@ -41,8 +41,6 @@ pub(crate) struct Token {
     /// Names of the repositories that it sees; all when empty.
     pub(crate) repositories: Vec<String>,
     pub(crate) expires: Option<SystemTime>,
-    /// Calls before this time are counted as abuse.
-    pub(crate) limited_until: Option<SystemTime>,
 }
 
 /// A repository.
@@ -107,8 +105,6 @@ pub(crate) struct State {
     pub(crate) repositories: Vec<Repository>,
     pub(crate) tokens: BTreeMap<String, Token>,
     pub(crate) app: Option<App>,
-    /// Calls made while the token had been told to wait.
-    pub(crate) abuse: usize,
     pub(crate) issued_tokens: usize,
 }
 
@@ -137,7 +133,6 @@ impl State {
             rights,
             repositories: Vec::new(),
             expires: None,
-            limited_until: None,
         };
         self.tokens.insert(token.into(), new);
         self.tokens.get_mut(token).unwrap()
