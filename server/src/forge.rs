@@ -4,6 +4,7 @@
 //! implementation for every forge, given a `GitRemote` that says how to reach it.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -61,8 +62,10 @@ pub struct Repository {
     pub base_branch: BranchName,
     /// The commit asked for, when the caller named one.
     pub commit: Option<ObjectId>,
-    /// Whether the credential may push; not said, which is `false`, where a push was not meant.
+    /// Whether a change can be pushed; not said, which is `false`, where a push was not meant.
     pub can_push: bool,
+    /// The fork that a change is pushed to, where the credential may not push to the repository itself.
+    pub push_to: Option<RepositoryAddress>,
 }
 
 /// How git reaches a repository. Only `git` reads it.
@@ -240,7 +243,15 @@ pub trait Forge: Send + Sync + 'static {
         access: Access,
     ) -> Result<Repository, ForgeError>;
 
-    /// Returns how git reaches the repository, with a credential good for the next step only.
+    /// Returns this forge for one piece of work, such as a run: credentials that are asked for are that work's
+    /// alone, allow no more than `access`, and are good until `close`.
+    fn session(self: Arc<Self>, access: Access) -> Arc<dyn Forge>;
+
+    /// Ends the credentials that were asked for in this session, as far as that can be done.
+    async fn close(&self) {}
+
+    /// Returns how git reaches the repository, with a credential good for the next step only; for a push, that is
+    /// the fork where there is one.
     async fn remote(&self, repository: &Repository, access: Access) -> Result<GitRemote, ForgeError>;
 
     /// Returns the open pull request whose head is this branch.

@@ -172,6 +172,7 @@ impl Desk {
         let (branch, expected_head) = self.branch(parts, log, &record).await?;
         let commit = self.commit(parts, &record, &self.base.commit, tree).await?;
         Ok(PublicationIntent {
+            push_to: self.repository.push_to.clone(),
             branch: branch.to_string(),
             expected_head,
             parent: self.base.commit.clone(),

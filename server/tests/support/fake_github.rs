@@ -14,6 +14,8 @@ mod answers;
 mod apps;
 #[path = "fake_github/dispatch.rs"]
 mod dispatch;
+#[path = "fake_github/forks.rs"]
+mod forks;
 #[path = "fake_github/issues.rs"]
 mod issues;
 #[path = "fake_github/pulls.rs"]

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::answers::{Answer, example};
 use super::state::{Rights, State, git};
 use super::trouble::{Manner, take};
-use super::{Exchange, Reply, Shared, apps, issues, pulls};
+use super::{Exchange, Reply, Shared, apps, forks, issues, pulls};
 
 /// A call, taken apart.
 pub(super) struct Call<'a> {
@@ -121,6 +121,9 @@ fn route(call: &Call<'_>, state: &mut State) -> Answer {
     if let Some(answer) = apps::route(call, state, &parts) {
         return answer;
     }
+    if let Some(answer) = forks::route(call, state, &parts) {
+        return answer;
+    }
     let (full_name, rest) = match parts.as_slice() {
         ["repos", owner, name, rest @ ..] => (format!("{owner}/{name}"), rest),
         ["repositories", id, rest @ ..] => {
@@ -158,25 +161,16 @@ fn route(call: &Call<'_>, state: &mut State) -> Answer {
             ..Rights::READ
         },
     };
+    let heads = pulls::Heads::of(call, state, &full_name);
     let Some(repository) = state.repository_mut(&full_name).filter(|_| rights.read) else {
         return Answer::not_found();
     };
-    if call.method != "GET" && rest != ["graphql"] && !rights.pulls {
+    if call.method != "GET" && rest != ["graphql"] && !rights.pulls && !heads.may(call, repository, rest) {
         return Answer::error(403, "Resource not accessible by personal access token")
             .header("x-accepted-github-permissions", "pull_requests=write");
     }
     match (call.method, rest) {
-        ("GET", []) => {
-            let (owner, name) = repository.full_name.split_once('/').unwrap();
-            let permissions =
-                json!({ "admin": false, "maintain": false, "push": rights.owner_push, "triage": true, "pull": true });
-            let fields = json!({
-                "id": repository.id, "name": name, "full_name": repository.full_name, "owner": { "login": owner },
-                "default_branch": repository.default_branch, "private": repository.private,
-                "archived": repository.archived, "permissions": permissions, "language": null,
-            });
-            Answer::json(200, example("repository", fields))
-        }
+        ("GET", []) => Answer::json(200, forks::shown(repository, rights.owner_push)),
         ("GET", ["branches", branch]) => match call.tip(&repository.full_name, branch) {
             Some(sha) => Answer::json(
                 200,
@@ -190,7 +184,7 @@ fn route(call: &Call<'_>, state: &mut State) -> Answer {
                 None => Answer::not_found(),
             }
         }
-        (_, ["pulls", ..]) => pulls::route(call, repository, rest),
+        (_, ["pulls", ..]) => pulls::route(call, repository, &heads, rest),
         (_, ["issues", ..] | ["graphql"]) => issues::route(call, repository, rest),
         _ => Answer::not_found(),
     }
