@@ -7,11 +7,15 @@
 use libfuzzer_sys::fuzz_target;
 
 // The modules as they are: all of the server would have to be built for them otherwise.
+#[path = "../../server/src/task"]
+#[allow(dead_code, unreachable_pub)]
+mod task {
+    pub(crate) mod text_cut;
+}
+
 #[path = "../../server/src/agent"]
 #[allow(dead_code, unreachable_pub)]
 mod agent {
-    pub(crate) mod text_cut;
-
     pub(crate) mod tool {
         mod hunk;
         mod v4a;

@@ -23,7 +23,6 @@ mod driver;
 pub mod prompt;
 mod repetition;
 mod spend;
-mod text_cut;
 mod tool;
 
 pub use config::AgentConfig;

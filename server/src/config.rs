@@ -23,7 +23,7 @@ mod network;
 pub mod settings;
 
 pub use docker::{DockerSettings, PullChoice};
-pub use forges::{GitHubLogin, GitHubSettings};
+pub use forges::{GitHubForks, GitHubLogin, GitHubSettings};
 
 use settings::Values;
 

@@ -4,6 +4,7 @@
 //! implementation for every forge, given a `GitRemote` that says how to reach it.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -30,6 +31,19 @@ pub fn marker(task: TaskId) -> String {
     format!("{MARKER}{task}")
 }
 
+/// Encodes what may not stand in a part of a URL's path as it is; slashes too.
+fn percent_encode(text: &str) -> String {
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
 /// What a Task means to do with a repository, so that missing rights are found before money is spent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -48,8 +62,10 @@ pub struct Repository {
     pub base_branch: BranchName,
     /// The commit asked for, when the caller named one.
     pub commit: Option<ObjectId>,
-    /// Whether the credential may push.
+    /// Whether a change can be pushed; not said, which is `false`, where a push was not meant.
     pub can_push: bool,
+    /// The fork that a change is pushed to, where the credential may not push to the repository itself.
+    pub push_to: Option<RepositoryAddress>,
 }
 
 /// How git reaches a repository. Only `git` reads it.
@@ -227,7 +243,15 @@ pub trait Forge: Send + Sync + 'static {
         access: Access,
     ) -> Result<Repository, ForgeError>;
 
-    /// Returns how git reaches the repository, with a credential good for the next step only.
+    /// Returns this forge for one piece of work, such as a run: credentials that are asked for are that work's
+    /// alone, allow no more than `access`, and are good until `close`.
+    fn session(self: Arc<Self>, access: Access) -> Arc<dyn Forge>;
+
+    /// Ends the credentials that were asked for in this session, as far as that can be done.
+    async fn close(&self) {}
+
+    /// Returns how git reaches the repository, with a credential good for the next step only; for a push, that is
+    /// the fork where there is one.
     async fn remote(&self, repository: &Repository, access: Access) -> Result<GitRemote, ForgeError>;
 
     /// Returns the open pull request whose head is this branch.

@@ -2,7 +2,7 @@
 //!
 //! Pure: no tokio, no tonic, no I/O. Everything else may import it; it imports nothing of the
 //! server. The grammars of addresses, branch names and hosts live here too, because a `TaskSpec` that
-//! exists is valid.
+//! exists is valid; and so does the cutting of texts, which the agent and the forges both do.
 
 pub mod address;
 pub mod branch;
@@ -15,3 +15,4 @@ pub mod record;
 pub mod result;
 pub mod spec;
 pub mod state;
+pub(crate) mod text_cut;

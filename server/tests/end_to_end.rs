@@ -32,8 +32,12 @@ mod fake_github;
 mod git_backend;
 #[path = "end_to_end/github.rs"]
 mod github;
+#[path = "end_to_end/github_app.rs"]
+mod github_app;
 #[path = "end_to_end/github_canary.rs"]
 mod github_canary;
+#[path = "end_to_end/github_forks.rs"]
+mod github_forks;
 #[path = "end_to_end/github_talk.rs"]
 mod github_talk;
 #[path = "end_to_end/hub.rs"]

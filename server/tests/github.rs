@@ -10,6 +10,8 @@ mod described;
 mod fake_github;
 #[path = "git/fixture.rs"]
 mod fixture;
+#[path = "github/forks.rs"]
+mod forks;
 #[path = "support/git_backend.rs"]
 mod git_backend;
 #[path = "github/login.rs"]

@@ -14,13 +14,13 @@ use tracing::Instrument as _;
 use crate::agent::conversation::open_calls;
 use crate::agent::driver::Agent;
 use crate::agent::repetition::{Effect, Suspicion};
-use crate::agent::text_cut::head;
 use crate::agent::tool::{Call, Reply, ToolContext, ToolError};
 use crate::agent::{AgentEnd, Journal, JournalError, Record, prompt};
 use crate::model::{Item, ToolCall, ToolResult};
 use crate::sandbox::SandboxError;
 use crate::task::event::{CutText, EventPayload, LivePayload, MAX_EVENT_TEXT_BYTES, ToolOutcome};
 use crate::task::id::CallId;
+use crate::task::text_cut::head;
 
 /// A call that took this long is recorded before the next one begins.
 const RECORD_AT_ONCE: Duration = Duration::from_millis(500);

@@ -1,8 +1,8 @@
 //! A conversation as short text, made without a model: for a summary when the conversation itself no
 //! longer fits, and in place of a summary when no model can write one.
 
-use crate::agent::text_cut::{head, head_and_tail};
 use crate::model::Item;
+use crate::task::text_cut::{head, head_and_tail};
 
 const USER_CHARS: usize = 2000;
 const ANSWER_CHARS: usize = 1000;

@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::task::text_cut::head_and_tail;
+
 const SYSTEM: &str = include_str!("../../prompts/system.md");
 const TASK: &str = include_str!("../../prompts/task.md");
 const MESSAGE: &str = include_str!("../../prompts/message.md");
@@ -207,7 +209,7 @@ fn red_check(check: &RedCheck) -> String {
     let ending = check
         .exit_code
         .map_or_else(|| "was killed".to_owned(), |code| format!("exit code {code}"));
-    let output = super::text_cut::head_and_tail(&check.output, RED_OUTPUT_CHARS);
+    let output = head_and_tail(&check.output, RED_OUTPUT_CHARS);
     let output = untrusted(&SourcedText {
         origin: "output of the check".into(),
         text: output,

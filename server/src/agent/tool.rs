@@ -16,6 +16,7 @@ use crate::sandbox::{FileReply, FileRequest, Sandbox, SandboxError, Spill};
 use crate::secret::Redactor;
 use crate::task::event::{LivePayload, PlanStep, ToolOutcome};
 use crate::task::id::CallId;
+use crate::task::text_cut::head;
 
 mod apply_patch;
 mod bash;
@@ -260,7 +261,7 @@ fn read<T: DeserializeOwned>(spec: &ToolSpec, arguments: &str) -> Result<T, Stri
 fn unexpected(reply: &FileReply) -> ToolError {
     let message = format!("a file operation was answered with {reply:?}");
     ToolError::Sandbox(SandboxError::Protocol {
-        message: super::text_cut::head(&message, 200),
+        message: head(&message, 200),
     })
 }
 

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::config::{Config, GitHubLogin};
+use crate::config::{Config, GitHubForks, GitHubLogin};
 use crate::forge::Forge;
 use crate::forge::git::GitStore;
-use crate::forge::github::{GitHubConfig, GitHubCredentials, GitHubForge, GitHubHost, MUTATION_PACE};
+use crate::forge::github::{Forks, GitHubConfig, GitHubCredentials, GitHubForge, GitHubHost, MUTATION_PACE};
 use crate::forge::local::{LocalForge, LocalForgeConfig};
 use crate::task::address::AddressPolicy;
 
@@ -29,6 +29,15 @@ pub(super) fn degraded(config: &Config) -> Option<String> {
              are kept as patches"
                 .into(),
         ),
+        GitHubLogin::Token(token)
+            if config.github.forks == GitHubForks::WhenNeeded && !is_classic(token.expose()) =>
+        {
+            Some(
+                "BACKSPACE_GITHUB_FORKS=when-needed is of no use with a fine-grained token, which can't write both to its \
+                 own fork and to pull requests of somebody else's repository: use a classic token"
+                    .into(),
+            )
+        }
         GitHubLogin::Token(token) if is_classic(token.expose()) => Some(
             "GITHUB_TOKEN is a classic token, which reaches every repository of its owner: prefer a fine-grained one \
              for the repositories that tasks may change, or a GitHub App"
@@ -56,6 +65,10 @@ pub(super) fn forges(config: &Config, host: &GitHubHost, git: &GitStore) -> Resu
     let github = GitHubConfig {
         host: host.clone(),
         credentials,
+        forks: match config.github.forks {
+            GitHubForks::Never => Forks::Never,
+            GitHubForks::WhenNeeded => Forks::WhenNeeded,
+        },
         folder: config.data_folder.join("github"),
         pace: MUTATION_PACE,
     };

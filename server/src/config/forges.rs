@@ -12,6 +12,17 @@ pub struct GitHubSettings {
     pub api_url: Option<String>,
     /// Who the server is.
     pub login: GitHubLogin,
+    /// Whether a change is published from a fork where the login may not push.
+    pub forks: GitHubForks,
+}
+
+/// Whether changes are published from forks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GitHubForks {
+    /// A Task without the right to push fails before it works.
+    Never,
+    /// Where the login may not push.
+    WhenNeeded,
 }
 
 /// Who the server is at GitHub.
@@ -65,7 +76,19 @@ impl Reader<'_> {
                 GitHubLogin::None
             }
         };
-        GitHubSettings { url, api_url, login }
+        let forks = [("never", GitHubForks::Never), ("when-needed", GitHubForks::WhenNeeded)];
+        let forks = self.choice("BACKSPACE_GITHUB_FORKS", &forks);
+        if has_app && forks == Some(GitHubForks::WhenNeeded) {
+            let fault =
+                "BACKSPACE_GITHUB_FORKS=when-needed needs GITHUB_TOKEN: a GitHub App has no account to fork into";
+            self.faults.push(fault.into());
+        }
+        GitHubSettings {
+            url,
+            api_url,
+            login,
+            forks: forks.unwrap_or(GitHubForks::Never),
+        }
     }
 }
 
@@ -113,6 +136,27 @@ mod tests {
     }
 
     #[test]
+    fn changes_are_published_from_forks_where_that_is_asked_for() {
+        let token = ("GITHUB_TOKEN", "github_pat_x");
+        let forks = |value: &str| github(&[token, ("BACKSPACE_GITHUB_FORKS", value)]).map(|github| github.forks);
+        assert_eq!(github(&[token]).unwrap().forks, GitHubForks::Never);
+        assert_eq!(forks("never").unwrap(), GitHubForks::Never);
+        assert_eq!(forks("when-needed").unwrap(), GitHubForks::WhenNeeded);
+        let fault = forks("yes").unwrap_err().to_string();
+        assert!(
+            fault.contains("BACKSPACE_GITHUB_FORKS=yes must be one of never, when-needed"),
+            "{fault}"
+        );
+        let app = [
+            ("BACKSPACE_GITHUB_APP_ID", "7"),
+            ("BACKSPACE_GITHUB_APP_KEY", "pem"),
+            ("BACKSPACE_GITHUB_FORKS", "when-needed"),
+        ];
+        let fault = github(&app).unwrap_err().to_string();
+        assert!(fault.contains("a GitHub App has no account to fork into"), "{fault}");
+    }
+
+    #[test]
     fn an_enterprise_server_is_named_by_its_address() {
         let read = github(&[
             ("BACKSPACE_GITHUB_URL", "https://git.example.com"),
@@ -122,6 +166,7 @@ mod tests {
             url: "https://git.example.com".into(),
             api_url: Some("https://api.example.com".into()),
             login: GitHubLogin::None,
+            forks: GitHubForks::Never,
         };
         assert_eq!(read.unwrap(), expected);
         assert_eq!(github(&[]).unwrap().url, "https://github.com");

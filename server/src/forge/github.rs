@@ -7,18 +7,19 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::de::DeserializeOwned;
 
-use crate::forge::github::api::{Api, Ask, segment};
+use crate::forge::github::api::{Api, Ask};
 use crate::forge::github::fault::Fault;
 use crate::forge::github::gate::Gate;
 use crate::forge::github::login::Logins;
-use crate::forge::github::transport::Transport;
+use crate::forge::github::transport::{BoxError, Transport};
 use crate::forge::{
-    Access, Forge, ForgeError, GitRemote, NewPullRequest, OpenedPullRequest, Repository, UntrustedText,
+    Access, Forge, ForgeError, GitRemote, NewPullRequest, OpenedPullRequest, Repository, UntrustedText, percent_encode,
 };
 use crate::task::address::RepositoryAddress;
 use crate::task::branch::BranchName;
@@ -28,6 +29,7 @@ use crate::task::spec::Revision;
 mod api;
 mod discussion;
 mod fault;
+mod fork;
 mod gate;
 mod host;
 mod login;
@@ -54,17 +56,30 @@ pub struct GitHubConfig {
     pub host: GitHubHost,
     /// Who the server is there.
     pub credentials: GitHubCredentials,
+    /// Whether changes are published from forks where the login may not push.
+    pub forks: Forks,
     /// Folder for what must outlive the server; made if need be.
     pub folder: PathBuf,
     /// Least time from one mutation of a login to the next.
     pub pace: Duration,
 }
 
-/// A GitHub.
+/// Whether changes are published from forks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Forks {
+    /// Without the right to push a Task fails before it works.
+    #[default]
+    Never,
+    /// A change goes to a fork in the login's own account where it may not push to the repository.
+    WhenNeeded,
+}
+
+/// A GitHub, as one session uses it.
 #[derive(Debug)]
 pub struct GitHubForge {
-    api: Api,
+    api: Arc<Api>,
     logins: Logins,
+    forks: Forks,
 }
 
 /// A repository's place at this forge.
@@ -78,13 +93,39 @@ struct Place {
 impl fmt::Display for Place {
     /// Writes `owner/name`, fit for a path of the API.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", segment(&self.owner), segment(&self.name))
+        write!(f, "{}/{}", percent_encode(&self.owner), self.encoded_name())
     }
 }
 
 impl Place {
+    fn encoded_name(&self) -> String {
+        percent_encode(&self.name)
+    }
+
     fn full_name(&self) -> String {
         format!("{}/{}", self.owner, self.name)
+    }
+}
+
+/// The two repositories of a pull request, which are one unless the head is in a fork.
+#[derive(Clone, Debug)]
+struct Ends {
+    base: Place,
+    head: Place,
+}
+
+impl Ends {
+    fn is_fork(&self) -> bool {
+        self.base.address != self.head.address
+    }
+
+    /// Writes a branch as GitHub names the head of a pull request.
+    fn head(&self, branch: &BranchName) -> String {
+        if self.is_fork() {
+            format!("{}:{branch}", self.head.owner)
+        } else {
+            branch.to_string()
+        }
     }
 }
 
@@ -95,12 +136,16 @@ impl GitHubForge {
         crate::forge::git::repository::create_private(&config.folder).map_err(internal)?;
         let transport = Transport::new(&config.host)?;
         let logins = Logins::new(config.credentials, &transport)?;
-        let api = Api {
+        let api = Arc::new(Api {
             host: config.host,
             transport,
             gate: Gate::open(config.folder.join("waits.json"), config.pace),
-        };
-        Ok(Self { api, logins })
+        });
+        Ok(Self {
+            api,
+            logins,
+            forks: config.forks,
+        })
     }
 
     /// Calls as the login for a repository; an App's token that ended early is replaced once.
@@ -109,7 +154,7 @@ impl GitHubForge {
         let (first, _) = login().await?;
         match self.api.call(&first, ask.clone()).await {
             Err(Fault::Forge(ForgeError::Unauthenticated { .. }))
-                if self.logins.drop_refused(&place.owner, &place.name).await =>
+                if self.logins.drop_refused(&place.owner, &place.name, &first).await =>
             {
                 let (second, _) = login().await?;
                 self.api.call(&second, ask).await
@@ -130,10 +175,7 @@ impl GitHubForge {
                 owner: owner.clone(),
                 name: name.clone(),
             }),
-            _ => Err(ForgeError::NotFound {
-                what: format!("repository {address}"),
-                forge: self.api.host.name().to_owned(),
-            }),
+            _ => Err(self.told(Fault::NotFound, || format!("repository {address}"))),
         }
     }
 
@@ -149,8 +191,27 @@ impl GitHubForge {
         place.ok_or_else(|| self.rejected("it tells a repository name that can't be used".into()))
     }
 
+    /// Returns where a change of a repository is pushed.
+    fn head_place(&self, repository: &Repository) -> Result<Place, ForgeError> {
+        self.place(repository.push_to.as_ref().unwrap_or(&repository.address))
+    }
+
+    fn ends(&self, repository: &Repository) -> Result<Ends, ForgeError> {
+        Ok(Ends {
+            base: self.place(&repository.address)?,
+            head: self.head_place(repository)?,
+        })
+    }
+
     fn told(&self, fault: Fault, what: impl FnOnce() -> String) -> ForgeError {
         fault.into_forge(what, self.api.host.name())
+    }
+
+    fn forbidden(&self, message: String) -> ForgeError {
+        ForgeError::Forbidden {
+            forge: self.api.host.name().to_owned(),
+            message,
+        }
     }
 
     fn rejected(&self, message: String) -> ForgeError {
@@ -160,10 +221,10 @@ impl GitHubForge {
         }
     }
 
-    fn unavailable(&self, message: String) -> ForgeError {
+    fn unavailable(&self, source: impl Into<BoxError>) -> ForgeError {
         ForgeError::Unavailable {
             forge: self.api.host.name().to_owned(),
-            source: message.into(),
+            source: source.into(),
         }
     }
 }
@@ -183,14 +244,31 @@ impl Forge for GitHubForge {
         self.look_up(&self.place(address)?, revision, access).await
     }
 
-    async fn remote(&self, repository: &Repository, _access: Access) -> Result<GitRemote, ForgeError> {
-        let place = self.place(&repository.address)?;
+    fn session(self: Arc<Self>, access: Access) -> Arc<dyn Forge> {
+        Arc::new(Self {
+            api: Arc::clone(&self.api),
+            logins: self.logins.session(access),
+            forks: self.forks,
+        })
+    }
+
+    async fn close(&self) {
+        self.logins.close(&self.api).await;
+    }
+
+    async fn remote(&self, repository: &Repository, access: Access) -> Result<GitRemote, ForgeError> {
+        let home = self.place(&repository.address)?;
+        let place = match access {
+            Access::Read => home.clone(),
+            Access::Push => self.head_place(repository)?,
+        };
         let login = self.logins.of(&self.api, &place.owner, &place.name, GIT_LIFE).await;
         let (login, _) = login.map_err(|fault| self.told(fault, || format!("repository {place}")))?;
-        let url = self.api.host.git_url(&place.owner, &place.name);
+        // A fork shares the mirror of what it was forked from, whose history it has.
+        let home = self.api.host.git_url(&home.owner, &home.name);
         Ok(GitRemote {
-            mirror_key: format!("{url} {}", login.key()),
-            url,
+            mirror_key: format!("{home} {}", login.key()),
+            url: self.api.host.git_url(&place.owner, &place.name),
             transport: self.api.host.transport(),
             credential: login.credential(),
         })
@@ -201,7 +279,7 @@ impl Forge for GitHubForge {
         repository: &Repository,
         head_branch: &BranchName,
     ) -> Result<Option<PullRequest>, ForgeError> {
-        self.find_open(&self.place(&repository.address)?, head_branch).await
+        self.find_open(&self.ends(repository)?, head_branch).await
     }
 
     async fn open_pull_request(
@@ -209,7 +287,7 @@ impl Forge for GitHubForge {
         repository: &Repository,
         new: NewPullRequest,
     ) -> Result<OpenedPullRequest, ForgeError> {
-        self.open_or_adopt(&self.place(&repository.address)?, new).await
+        self.open_or_adopt(&self.ends(repository)?, new).await
     }
 
     async fn issue(&self, repository: &Repository, issue: &str) -> Result<UntrustedText, ForgeError> {

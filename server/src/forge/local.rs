@@ -6,6 +6,7 @@
 //! pushed branch. Receive hooks of a repository's owner run, as in any push.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -155,7 +156,12 @@ impl Forge for LocalForge {
             base_branch,
             commit,
             can_push,
+            push_to: None,
         })
+    }
+
+    fn session(self: Arc<Self>, _access: Access) -> Arc<dyn Forge> {
+        self
     }
 
     async fn remote(&self, repository: &Repository, _access: Access) -> Result<GitRemote, ForgeError> {

@@ -1,6 +1,8 @@
 //! Small rules behind the orchestrator's calls: who may use which repository, what makes two
 //! requests the same.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
@@ -11,6 +13,7 @@ use crate::store::RequestKey;
 use crate::task::event::Ending;
 use crate::task::record::TaskRecord;
 use crate::task::result::PreservedWork;
+use crate::task::spec::Revision;
 
 /// Returns whether a caller may use a repository; `*` in a rule stands for any run of characters but `/`.
 pub(super) fn may_use_repository(caller: &Caller, address: &str) -> bool {
@@ -69,11 +72,16 @@ pub(super) async fn fetch_review_comments(parts: &Parts, record: &TaskRecord, nu
     let forge = parts
         .forge(&record.spec.repository)
         .ok_or(OrchestratorError::RepositoryDenied)?;
-    let repository = forge
-        .repository(&record.spec.repository, &record.spec.revision, Access::Read)
-        .await
-        .map_err(precondition)?;
-    let comments = forge.review_comments(&repository, number).await.map_err(precondition)?;
+    let forge = Arc::clone(forge).session(Access::Read);
+    let read = async {
+        let repository = forge
+            .repository(&record.spec.repository, &Revision::DefaultBranch, Access::Read)
+            .await?;
+        forge.review_comments(&repository, number).await
+    };
+    let comments = read.await;
+    forge.close().await;
+    let comments = comments.map_err(precondition)?;
     if comments.is_empty() {
         return Err(OrchestratorError::Precondition {
             message: "the pull request has no unresolved review comments".into(),

@@ -10,6 +10,7 @@ use crate::orchestrator::Parts;
 use crate::orchestrator::run::Halt;
 use crate::orchestrator::run_log::RunLog;
 use crate::orchestrator::workbench::git_halt;
+use crate::task::address::RepositoryAddress;
 use crate::task::branch::BranchName;
 use crate::task::event::EventPayload;
 use crate::task::failure::{Failure, Reason};
@@ -28,7 +29,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(65 * 60);
 pub(super) async fn open_repository(parts: &Parts, log: &RunLog) -> Result<(Arc<dyn Forge>, Repository), Halt> {
     let record = log.record();
     let spec = &record.spec;
-    let Some(forge) = parts.forge(&spec.repository).cloned() else {
+    let Some(forge) = log.forge() else {
         let message = format!("this server has no forge for {}", spec.repository.forge_name());
         return Err(Failure::lasting(Reason::RepositoryUnavailable, message).into());
     };
@@ -36,8 +37,20 @@ pub(super) async fn open_repository(parts: &Parts, log: &RunLog) -> Result<(Arc<
         PublicationMode::PatchOnly => Access::Read,
         PublicationMode::PullRequest | PublicationMode::DraftPullRequest | PublicationMode::BranchOnly => Access::Push,
     };
-    let repository = retry_forge(log, || forge.repository(&spec.repository, &spec.revision, access)).await?;
+    let mut repository = retry_forge(log, || forge.repository(&spec.repository, &spec.revision, access)).await?;
+    if repository.push_to.is_none() {
+        repository.push_to = former_fork(parts, &record).await?;
+    }
     Ok((forge, repository))
+}
+
+/// Returns the fork that this Task, or the one that it continues, has decided to push to.
+async fn former_fork(parts: &Parts, record: &TaskRecord) -> Result<Option<RepositoryAddress>, Halt> {
+    let intent = match &record.progress.publication {
+        Some(intent) => Some(intent.clone()),
+        None => continued_publication(parts, record).await?,
+    };
+    Ok(intent.and_then(|intent| intent.push_to))
 }
 
 /// Calls the forge again as long as it says that this may help; the one place of retry for this port.
@@ -103,7 +116,7 @@ pub(super) async fn fetch(
     repository: &Repository,
 ) -> Result<(Mirror, Quarantine, Base), Halt> {
     let record = log.record();
-    let remote = remote(log, forge, repository, Access::Read).await?;
+    let from = async |access| remote(log, forge, repository, access).await;
     let start = match &record.progress.base {
         Some(base) => Start {
             branch: record
@@ -113,14 +126,18 @@ pub(super) async fn fetch(
                 .and_then(|name| BranchName::parse(name).ok()),
             commit: Some(base.commit.clone()),
         },
-        None => continued_start(parts, log, &record, &remote)
+        None => continued_start(parts, log, &record, &from(Access::Push).await?)
             .await?
             .unwrap_or_else(|| Start {
                 branch: None,
                 commit: repository.commit.clone(),
             }),
     };
-    let branch = start.branch.as_ref().unwrap_or(&repository.base_branch);
+    // A branch that the Task goes on from is where changes are pushed, which may be a fork.
+    let (remote, branch) = match &start.branch {
+        Some(branch) => (from(Access::Push).await?, branch),
+        None => (from(Access::Read).await?, &repository.base_branch),
+    };
     let mirror = parts
         .git
         .fetch_mirror(&remote, branch, start.commit.as_ref())

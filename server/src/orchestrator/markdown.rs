@@ -10,7 +10,7 @@ use crate::forge::git::is_plain;
 const SPLIT: char = '\u{200b}';
 
 /// Shows a text as inline code; it can't end the code span.
-pub(crate) fn code(text: &str) -> String {
+pub(super) fn code(text: &str) -> String {
     let shown = |character: char| match character {
         _ if character.is_whitespace() => ' ',
         _ if !is_plain(character) => '\u{fffd}',
@@ -27,7 +27,7 @@ pub(crate) fn code(text: &str) -> String {
 }
 
 /// Makes one line of it, fit for a table.
-pub(crate) fn escape_line(text: &str) -> String {
+pub(super) fn escape_line(text: &str) -> String {
     escape(text)
         .split_whitespace()
         .collect::<Vec<_>>()
@@ -36,7 +36,7 @@ pub(crate) fn escape_line(text: &str) -> String {
 }
 
 /// Quotes untrusted Markdown line by line.
-pub(crate) fn quote(text: &str) -> String {
+pub(super) fn quote(text: &str) -> String {
     escape(text)
         .lines()
         .map(|line| format!("> {line}"))
@@ -45,7 +45,7 @@ pub(crate) fn quote(text: &str) -> String {
 }
 
 /// Takes from Markdown what acts.
-pub(crate) fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let text = text.replace("\r\n", "\n");
     let mut out = String::with_capacity(text.len() + 16);
     let mut rest = text.chars();

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::forge::git::{CommitMessage, DiffRequest, Quarantine, Signature};
 use crate::forge::policy;
 use crate::forge::{Forge, Repository};
+use crate::orchestrator::analyse::Analysis;
 use crate::orchestrator::fetch::{fetch, open_repository};
 use crate::orchestrator::publish::push::{Landing, OnMove};
 use crate::orchestrator::pull_request::title;
@@ -16,7 +17,7 @@ use crate::orchestrator::rebase;
 use crate::orchestrator::run::{Halt, StopSignals};
 use crate::orchestrator::run_log::RunLog;
 use crate::orchestrator::workbench::{Workbench, git_halt};
-use crate::orchestrator::{Parts, finish};
+use crate::orchestrator::{Parts, finish, prepare};
 use crate::task::event::{CutText, Ending, EventPayload};
 use crate::task::failure::{Failure, Reason};
 use crate::task::id::{ObjectId, Timestamp};
@@ -40,6 +41,8 @@ struct Desk {
     repository: Repository,
     quarantine: Quarantine,
     base: Base,
+    /// What the repository wants a pull request to tell.
+    template: Option<String>,
 }
 
 /// What became of a publication.
@@ -65,6 +68,7 @@ pub(super) async fn publish(
         repository: bench.repository.clone(),
         quarantine: bench.workspace.quarantine().clone(),
         base: bench.base.clone(),
+        template: template(&bench.analysis),
     };
     let patch = desk.patch(&change.tree).await?;
     let text = finish::store_patch(parts, log, patch).await?;
@@ -92,18 +96,19 @@ pub(super) async fn resume(parts: &Arc<Parts>, log: &RunLog, signals: &StopSigna
     let reach = async {
         let (forge, repository) = open_repository(parts, log).await?;
         let (_, quarantine, base) = fetch(parts, log, forge.as_ref(), &repository).await?;
-        Ok::<_, Halt>((forge, repository, quarantine, base))
+        let known = prepare::known_analysis(parts, &repository, &base.commit).await?;
+        Ok::<_, Halt>(Desk {
+            forge,
+            repository,
+            quarantine,
+            base,
+            template: known.as_ref().and_then(template),
+        })
     };
     let is_pushed = log.record().progress.publication.is_some_and(|intent| intent.pushed);
-    let (forge, repository, quarantine, base) = match is_pushed {
+    let desk = match is_pushed {
         true => signals.unless_draining(reach).await?,
         false => signals.interrupt(reach).await?,
-    };
-    let desk = Desk {
-        forge,
-        repository,
-        quarantine,
-        base,
     };
     let Some(intent) = log.record().progress.publication else {
         return Err(Failure::lasting(Reason::Internal, "there is no publication to go on with").into());
@@ -114,6 +119,11 @@ pub(super) async fn resume(parts: &Arc<Parts>, log: &RunLog, signals: &StopSigna
     desk.carry_out(parts, log, signals, text, OnMove::GoBeside)
         .await
         .map(|_| ())
+}
+
+fn template(analysis: &Analysis) -> Option<String> {
+    let template = analysis.pull_request_template.as_ref()?;
+    Some(template.text.clone())
 }
 
 impl Desk {
@@ -162,6 +172,7 @@ impl Desk {
         let (branch, expected_head) = self.branch(parts, log, &record).await?;
         let commit = self.commit(parts, &record, &self.base.commit, tree).await?;
         Ok(PublicationIntent {
+            push_to: self.repository.push_to.clone(),
             branch: branch.to_string(),
             expected_head,
             parent: self.base.commit.clone(),

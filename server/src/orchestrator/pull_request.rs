@@ -3,7 +3,7 @@
 //! What the model or the repository wrote is quoted as its account and can't act: no mention reaches
 //! a person, no issue is closed, no image is loaded, nothing is hidden in a comment.
 
-use crate::forge::git::is_plain;
+use crate::forge::git::clean_line;
 use crate::forge::{marker, visible_text};
 use crate::orchestrator::markdown::{code, escape, escape_line, quote};
 use crate::task::record::TaskRecord;
@@ -41,8 +41,7 @@ pub(super) fn title(instruction: &str) -> String {
         .map(str::trim)
         .find(|line| !line.is_empty())
         .unwrap_or("Change");
-    let plain: String = line.chars().filter(|character| is_plain(*character)).collect();
-    let plain = plain.split_whitespace().collect::<Vec<_>>().join(" ");
+    let plain = clean_line(line);
     if plain.chars().count() <= TITLE_CHARS {
         return plain;
     }
@@ -212,6 +211,7 @@ mod tests {
         let long = title(&"word ".repeat(40));
         assert!(long.chars().count() <= TITLE_CHARS && long.ends_with("word…"), "{long}");
         assert_eq!(title("a\u{202e}b\u{7}c"), "abc");
+        assert_eq!(title("Add\ttests"), "Add tests");
         assert_eq!(title(""), "Change");
     }
 

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::forge::Access;
+use crate::forge::{Access, GitRemote};
 use crate::orchestrator::Parts;
 use crate::orchestrator::baseline::baseline_evidence;
 use crate::orchestrator::fetch::remote;
@@ -151,7 +151,7 @@ async fn new_head(
     bench: &Workbench,
     branch: &BranchName,
 ) -> Result<Option<ObjectId>, Halt> {
-    let remote = remote(log, bench.forge.as_ref(), &bench.repository, Access::Read).await?;
+    let remote = moving_remote(log, bench).await?;
     Ok(parts.git.remote_head(&remote, branch).await.unwrap_or_else(|error| {
         tracing::warn!(
             error = &error as &dyn std::error::Error,
@@ -159,6 +159,15 @@ async fn new_head(
         );
         None
     }))
+}
+
+/// Returns where the branch that may move is: one that the Task goes on from is where changes are pushed.
+async fn moving_remote(log: &RunLog, bench: &Workbench) -> Result<GitRemote, Halt> {
+    let access = match log.record().progress.head_branch {
+        Some(_) => Access::Push,
+        None => Access::Read,
+    };
+    remote(log, bench.forge.as_ref(), &bench.repository, access).await
 }
 
 async fn reason_to_stay(log: &RunLog, record: &TaskRecord, bench: &Workbench) -> Option<String> {
@@ -176,7 +185,7 @@ async fn reason_to_stay(log: &RunLog, record: &TaskRecord, bench: &Workbench) ->
 /// Fetches the new base, proves it, and puts the change on top.
 async fn put_on_top(parts: &Parts, log: &RunLog, bench: &mut Workbench, wanted: &Move) -> Result<Stand, Halt> {
     let Move { branch, head, mine } = wanted;
-    let remote = remote(log, bench.forge.as_ref(), &bench.repository, Access::Read).await?;
+    let remote = moving_remote(log, bench).await?;
     let mirror = parts
         .git
         .fetch_mirror(&remote, branch, Some(head))

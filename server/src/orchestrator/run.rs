@@ -144,6 +144,7 @@ impl Run {
             () = self.run() => {}
             () = self.keep_lease() => tracing::warn!("the lease of this run was lost; nothing more is written"),
         }
+        self.log.close_forge().await;
     }
 
     async fn keep_lease(&self) {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::task::address::RepositoryAddress;
 use crate::task::budget::Usage;
 use crate::task::event::{Ending, Event, EventPayload};
 use crate::task::id::{ObjectId, PrincipalId, SandboxId, Sequence, TaskId, Timestamp};
@@ -241,6 +242,9 @@ pub struct Checkpoint {
 /// A publication that was decided; repeating it gives the same commit, branch and pull request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublicationIntent {
+    /// The fork to push to, when it is not the repository itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub push_to: Option<RepositoryAddress>,
     /// Branch to push.
     pub branch: String,
     /// Head that the remote branch is expected to have: `None` when it must not exist.

@@ -10,7 +10,7 @@ mod floods;
 mod http;
 mod isolation;
 mod memory;
-mod principals;
+pub mod principals;
 mod readers;
 mod tls;
 mod web;

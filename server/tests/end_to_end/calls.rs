@@ -1,10 +1,10 @@
 //! What callers are told: joining, refusing, and not telling of what is somebody else's.
 
 use backspace_sdk::{CallError, Error, FieldViolation, v1};
-use sha2::{Digest as _, Sha256};
 use tonic::Code;
 use uuid::Uuid;
 
+use crate::edge::principals::entry;
 use crate::event_log::Follower;
 use crate::script::good;
 use crate::site::{Site, spec};
@@ -53,14 +53,10 @@ async fn a_foreign_task_is_not_found_by_any_call() {
     let site = Site::new();
     let repository = site.red_repository();
     site.script("fix", good());
-    let principal = |name: &str, repositories: &str| {
-        let digits: String = Sha256::digest(name).iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("[[principal]]\nname = \"{name}\"\ntoken_sha256 = [\"{digits}\"]\nrepositories = [{repositories}]\n")
-    };
-    let own = format!("{:?}", repository.url());
-    let both = principal("ada", &own) + &principal("bob", "") + &principal("eve", &own);
+    let url = repository.url();
+    let all = entry("ada", &[&url]) + &entry("bob", &[]) + &entry("eve", &[&url]);
     let tokens = site.path("tokens.toml");
-    std::fs::write(&tokens, both).unwrap();
+    std::fs::write(&tokens, all).unwrap();
     let server = site
         .serve()
         .flag("--tokens-file", tokens.to_str().unwrap())

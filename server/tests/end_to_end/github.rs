@@ -139,8 +139,9 @@ async fn without_the_right_to_push_no_model_is_asked() {
     let site = Site::new();
     let hub = Hub::start(&site).await;
     site.script("fix", good());
-    hub.hub
-        .with(|state| state.token(TOKEN, Rights::READ).limited_until = None);
+    hub.hub.with(|state| {
+        state.token(TOKEN, Rights::READ);
+    });
     let server = hub.serve(&site).await;
     let mut follower = Follower::run(&server.client(), hub.spec("fix"));
     let task = follower.end().await;

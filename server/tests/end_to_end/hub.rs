@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::fake_github::{FakeGitHub, Rights};
 use crate::repository::Repository;
 use crate::server::{Launch, TestServer};
-use crate::site::Site;
+use crate::site::{Site, spec};
 
 pub const TOKEN: &str = "github_pat_11CANARY0123456789_abcdefghijklmnopqrstuvwxyzABCDEFGH";
 
@@ -52,13 +52,11 @@ impl Hub {
     /// Asks for the usual change.
     pub fn spec(&self, script: &str) -> v1::TaskSpec {
         v1::TaskSpec {
-            instruction: "Make the output good".into(),
             repository: Some(v1::Repository {
                 url: self.hub.address(NAME),
                 revision: None,
             }),
-            model: format!("scripted/{script}"),
-            ..v1::TaskSpec::default()
+            ..spec(&self.repository, script)
         }
     }
 

@@ -38,7 +38,8 @@ fn body(site: &Site) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_goes_on_top_of_a_base_that_moved_and_is_proved_there() {
     let site = Site::new();
-    let repository = site.red_repository();
+    let template = (".github/pull_request_template.md", "## How was it tested\n");
+    let repository = site.repository("project", "grep -q good out.txt", &[("out.txt", "bad\n"), template]);
     site.script("fix", slow_good());
     let (_server, follower) = while_working(&site, &repository, || {
         repository.others_commit("main", &[("theirs.txt", "1\n")]);
@@ -71,6 +72,7 @@ async fn a_change_goes_on_top_of_a_base_that_moved_and_is_proved_there() {
         text.contains("the change was put on top of it and verified again there"),
         "{text}"
     );
+    assert!(text.contains("## How was it tested"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

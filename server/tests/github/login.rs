@@ -1,6 +1,7 @@
 //! A GitHub App: a token for one repository and what is done with it, asked for anew in time.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use backspace_server::forge::github::{GitHubCredentials, GitHubForge};
@@ -11,6 +12,7 @@ use backspace_server::task::spec::Revision;
 use serde_json::json;
 
 use crate::fake_github::state::App;
+use crate::fake_github::{Issue, Manner, Trouble};
 use crate::fixture::main_branch;
 use crate::site::Site;
 
@@ -39,6 +41,15 @@ fn forge(site: &Site) -> GitHubForge {
         key: Secret::new(KEY),
     };
     GitHubForge::open(site.config(credentials)).unwrap()
+}
+
+/// Ends every token, which the forge is not told.
+fn revoke(site: &Site) {
+    site.hub.with(|state| {
+        for token in state.tokens.values_mut() {
+            token.expires = Some(SystemTime::now());
+        }
+    });
 }
 
 const ALL: &[(&str, &str)] = &[
@@ -106,14 +117,7 @@ async fn a_token_that_is_refused_early_is_replaced_once() {
     install(&site, ALL);
     let forge = forge(&site);
     let repository = site.repository(&forge).await;
-    let revoke = || {
-        site.hub.with(|state| {
-            for token in state.tokens.values_mut() {
-                token.expires = Some(SystemTime::now());
-            }
-        });
-    };
-    revoke();
+    revoke(&site);
     let opened = forge
         .open_pull_request(&repository, site.new_pull_request(TaskId::random()))
         .await;
@@ -123,10 +127,29 @@ async fn a_token_that_is_refused_early_is_replaced_once() {
     // Where every token is refused the end is told, and nothing goes round in a circle.
     site.hub
         .with(|state| state.app.as_mut().unwrap().token_life = Duration::ZERO);
-    revoke();
+    revoke(&site);
     let error = forge.issue(&repository, "1").await.unwrap_err();
     assert!(matches!(error, ForgeError::Unauthenticated { .. }), "{error:?}");
     assert!(site.hub.with(|state| state.issued_tokens) <= 4);
+}
+
+#[tokio::test]
+async fn a_token_that_two_calls_find_refused_is_replaced_once_for_both() {
+    let site = Site::new().await;
+    install(&site, ALL);
+    let forge = forge(&site);
+    let repository = site.repository(&forge).await;
+    site.hub.with(|state| {
+        state
+            .repository_mut("octo/hello")
+            .unwrap()
+            .issues
+            .insert(7, Issue::default());
+    });
+    revoke(&site);
+    let (one, other) = tokio::join!(forge.issue(&repository, "7"), forge.issue(&repository, "7"));
+    assert_eq!(one.unwrap(), other.unwrap());
+    assert_eq!(site.hub.with(|state| state.issued_tokens), 2);
 }
 
 #[tokio::test]
@@ -159,4 +182,44 @@ async fn a_key_that_is_none_is_told_at_the_start() {
         key: Secret::new("no key"),
     };
     assert!(GitHubForge::open(site.config(credentials)).is_err());
+}
+
+#[tokio::test]
+async fn a_session_has_a_token_of_its_own_for_what_it_does_and_ends_it() {
+    let site = Site::new().await;
+    install(&site, ALL);
+    let forge = Arc::new(forge(&site));
+    let address = site.address("octo", "hello");
+    let read = json!({ "contents": "read", "pull_requests": "read", "issues": "read", "metadata": "read" });
+    let write = json!({ "contents": "write", "pull_requests": "write", "issues": "read", "metadata": "read" });
+    let mut tokens = Vec::new();
+    for (number, (access, permissions)) in [(Access::Read, read), (Access::Push, write)].into_iter().enumerate() {
+        let session = Arc::clone(&forge).session(access);
+        let found = session.repository(&address, &Revision::DefaultBranch, access).await;
+        let remote = session.remote(&found.unwrap(), access).await.unwrap();
+        let token = remote.credential.unwrap().secret.expose().to_owned();
+        let works = || site.hub.with(|state| state.rights(&token, "octo/hello").is_some());
+        assert!(works(), "the control");
+        session.close().await;
+        assert!(!works());
+        tokens.push(token);
+        assert_eq!(site.hub.with(|state| state.issued_tokens), number + 1);
+        let exchanges = site.hub.exchanges();
+        let asked = exchanges
+            .iter()
+            .rfind(|exchange| exchange.path.ends_with("/access_tokens"));
+        assert_eq!(asked.unwrap().body["permissions"], permissions);
+    }
+    assert_ne!(tokens[0], tokens[1]);
+    assert_eq!(site.hub.count("DELETE /installation/token"), 2);
+
+    // The end of a token that can't be told is no failure.
+    let session = Arc::clone(&forge).session(Access::Push);
+    let found = session
+        .repository(&address, &Revision::DefaultBranch, Access::Push)
+        .await;
+    assert!(found.is_ok());
+    site.hub
+        .trouble(Trouble::at("DELETE", "/installation/token", Manner::CutBefore));
+    session.close().await;
 }

@@ -85,6 +85,39 @@ async fn a_missing_right_to_push_is_told_before_work_begins() {
 }
 
 #[tokio::test]
+async fn git_is_asked_for_the_right_to_push_only_where_a_push_is_meant() {
+    let site = Site::new().await;
+    let forge = site.forge();
+    let address = site.address("octo", "hello");
+    for (access, asked) in [(Access::Read, 0), (Access::Push, 1)] {
+        let found = forge.repository(&address, &Revision::DefaultBranch, access).await;
+        assert_eq!(found.unwrap().can_push, access == Access::Push);
+        assert_eq!(site.hub.shared.git_authorizations.lock().unwrap().len(), asked);
+    }
+    let agent = concat!("backspace/", env!("CARGO_PKG_VERSION")).to_owned();
+    let agents = site.hub.shared.user_agents.lock().unwrap().clone();
+    assert_eq!(agents, vec![Some(agent); 3], "two of the API, one of git");
+}
+
+#[tokio::test]
+async fn a_git_that_cannot_answer_now_refuses_nothing_for_good() {
+    let site = Site::new().await;
+    let forge = site.forge();
+    let address = site.address("octo", "hello");
+    for status in [408, 429, 503] {
+        site.hub.trouble(Trouble::at(
+            "GIT",
+            "git-receive-pack",
+            Manner::Answer(Answer::page(status)),
+        ));
+        let found = forge.repository(&address, &Revision::DefaultBranch, Access::Push).await;
+        let error = found.unwrap_err();
+        assert!(matches!(error, ForgeError::Unavailable { .. }), "{status}: {error:?}");
+    }
+    assert!(site.repository(&forge).await.can_push, "the control");
+}
+
+#[tokio::test]
 async fn an_archived_repository_can_be_read() {
     let site = Site::new().await;
     site.hub

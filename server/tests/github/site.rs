@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use backspace_server::forge::github::{GitHubConfig, GitHubCredentials, GitHubForge, GitHubHost};
+use backspace_server::forge::github::{Forks, GitHubConfig, GitHubCredentials, GitHubForge, GitHubHost};
 use backspace_server::forge::{Access, Forge as _, NewPullRequest, Repository};
 use backspace_server::secret::Secret;
 use backspace_server::task::address::RepositoryAddress;
@@ -48,6 +48,7 @@ impl Site {
         GitHubConfig {
             host: GitHubHost::parse(&self.hub.url(), None).unwrap(),
             credentials,
+            forks: Forks::Never,
             folder: self.folder(),
             pace: Duration::ZERO,
         }

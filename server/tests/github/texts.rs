@@ -68,6 +68,35 @@ async fn a_long_discussion_keeps_its_beginning_and_its_end() {
 }
 
 #[tokio::test]
+async fn a_discussion_of_long_comments_keeps_its_beginning_and_its_end() {
+    let site = Site::new().await;
+    site.hub.with(|state| {
+        let issue = Issue {
+            title: "Long".into(),
+            body: None,
+            author: "ada".into(),
+            comments: (1..=20)
+                .map(|number| said("ada", &format!("comment {number}. {}", "word ".repeat(2000))))
+                .collect(),
+        };
+        state.repository_mut("octo/hello").unwrap().issues.insert(7, issue);
+    });
+    let forge = site.forge();
+    let repository = site.repository(&forge).await;
+    let text = forge.issue(&repository, "7").await.unwrap().text;
+    assert!(text.chars().count() < 65_000, "{}", text.chars().count());
+    for (part, is_there) in [
+        ("Long", true),
+        ("comment 1.", true),
+        ("comment 10.", false),
+        ("comment 20.", true),
+        ("characters left out", true),
+    ] {
+        assert_eq!(text.contains(part), is_there, "{part}");
+    }
+}
+
+#[tokio::test]
 async fn unresolved_threads_of_a_review_are_read_with_their_place() {
     let site = Site::new().await;
     let forge = site.forge();

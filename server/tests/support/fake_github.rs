@@ -14,6 +14,8 @@ mod answers;
 mod apps;
 #[path = "fake_github/dispatch.rs"]
 mod dispatch;
+#[path = "fake_github/forks.rs"]
+mod forks;
 #[path = "fake_github/issues.rs"]
 mod issues;
 #[path = "fake_github/pulls.rs"]
@@ -76,6 +78,8 @@ pub(crate) struct Shared {
     pub(crate) exchanges: Mutex<Vec<Exchange>>,
     /// Headers `authorization` that came with requests for git.
     pub(crate) git_authorizations: Mutex<Vec<(String, Option<String>)>>,
+    /// Headers `user-agent`, of the API's requests and of git's.
+    pub(crate) user_agents: Mutex<Vec<Option<String>>>,
     pub(crate) count: watch::Sender<usize>,
 }
 
@@ -90,6 +94,7 @@ impl FakeGitHub {
             troubles: Mutex::default(),
             exchanges: Mutex::default(),
             git_authorizations: Mutex::default(),
+            user_agents: Mutex::default(),
             count: watch::channel(0).0,
         });
         let jobs = Jobs::new();
@@ -174,6 +179,9 @@ type Reply = std::io::Result<Response<Full<Bytes>>>;
 
 async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Reply {
     let (head, body) = request.into_parts();
+    let agent = head.headers.get("user-agent");
+    let agent = agent.map(|value| value.to_str().unwrap().to_owned());
+    shared.user_agents.lock().unwrap().push(agent);
     let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
     match head.uri.path().strip_prefix("/api/") {
         Some(_) => shared.api(&head, &body).await,

@@ -7,11 +7,11 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 
 use super::{Reply, Shell, ToolContext, ToolError, ToolResult};
-use crate::agent::text_cut::head_and_tail;
 use crate::model::ToolSpec;
 use crate::sandbox::{ExecReport, ExecSpec, OutputChunk, SandboxError};
 use crate::secret::{MaskedPiece, MaskedStream};
 use crate::task::event::{LivePayload, OutputStream, ToolOutcome};
+use crate::task::text_cut::head_and_tail;
 
 /// Chunks under way to the live view; a full channel makes the sandbox drop chunks, never wait.
 const LIVE_CHUNKS: usize = 64;

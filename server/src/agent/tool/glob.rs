@@ -3,9 +3,9 @@
 use serde::Deserialize;
 
 use super::{Reply, ToolContext, ToolResult, unexpected};
-use crate::agent::text_cut::head_and_tail;
 use crate::model::ToolSpec;
 use crate::sandbox::{FileReply, FileRequest};
+use crate::task::text_cut::head_and_tail;
 
 const MAX_FILES: u64 = 500;
 

@@ -3,9 +3,9 @@
 use serde::Deserialize;
 
 use super::{Reply, ToolContext, ToolResult, unexpected};
-use crate::agent::text_cut::{head, head_and_tail};
 use crate::model::ToolSpec;
 use crate::sandbox::{FileReply, FileRequest};
+use crate::task::text_cut::{head, head_and_tail};
 
 const MAX_MATCHES: u64 = 200;
 const MAX_LINE_CHARS: usize = 500;

@@ -4,7 +4,7 @@
 //! it: models trained on this format write patches that need it. What stays is kept as the file has it.
 
 use super::v4a::{Hunk, Line};
-use crate::agent::text_cut::head;
+use crate::task::text_cut::head;
 
 /// Lines shown of a file where a hunk was expected.
 const SHOWN_LINES: usize = 8;

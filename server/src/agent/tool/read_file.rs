@@ -3,9 +3,9 @@
 use serde::Deserialize;
 
 use super::{Reply, ToolContext, ToolError, ToolResult, unexpected};
-use crate::agent::text_cut::head_and_tail;
 use crate::model::ToolSpec;
 use crate::sandbox::{FileReply, FileRequest};
+use crate::task::text_cut::head_and_tail;
 
 const DEFAULT_LINES: u64 = 2000;
 

@@ -60,7 +60,8 @@ pub(crate) fn is_plain(character: char) -> bool {
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'))
 }
 
-fn clean_line(text: &str) -> String {
+/// Returns a text as one line of plain characters.
+pub(crate) fn clean_line(text: &str) -> String {
     let plain = text
         .chars()
         .map(|character| if character.is_whitespace() { ' ' } else { character });

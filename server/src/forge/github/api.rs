@@ -77,6 +77,14 @@ impl Ask {
         }
     }
 
+    /// Ends something that nobody sees: the token that signs the call.
+    pub(super) fn end_token() -> Self {
+        Self {
+            method: Method::DELETE,
+            ..Self::get("/installation/token")
+        }
+    }
+
     /// Asks for a token, which changes nothing that anybody sees.
     pub(super) fn token(path: impl Into<String>, body: Value) -> Self {
         Self {
@@ -104,7 +112,12 @@ impl Api {
                 self.gate.close(login.key(), wait);
             }
             if status.is_success() {
-                return serde_json::from_slice(&body).map_err(|error| self.unavailable(error));
+                let body: &[u8] = if status == StatusCode::NO_CONTENT {
+                    b"null"
+                } else {
+                    &body
+                };
+                return serde_json::from_slice(body).map_err(|error| self.unavailable(error));
             }
             if let Some(retry_after) = wait {
                 return Err(self.limited(retry_after));
@@ -171,17 +184,4 @@ impl Api {
             source: Box::new(error),
         })
     }
-}
-
-/// Encodes a part of a path; slashes in it too.
-pub(super) fn segment(text: &str) -> String {
-    let mut encoded = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
 }

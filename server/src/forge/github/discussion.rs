@@ -9,10 +9,12 @@ use std::fmt::Write as _;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::forge::github::api::{Ask, segment};
+use crate::forge::github::api::Ask;
+use crate::forge::github::fault::Fault;
 use crate::forge::github::{GitHubForge, Place};
 use crate::forge::visible::visible_text;
-use crate::forge::{ForgeError, UntrustedText};
+use crate::forge::{ForgeError, UntrustedText, percent_encode};
+use crate::task::text_cut::head_and_tail;
 
 /// Comments of an issue that are read; the first and, so that a long discussion keeps its end, the last.
 const PAGE: u32 = 100;
@@ -20,7 +22,7 @@ const PAGE: u32 = 100;
 /// Most characters of one comment.
 const COMMENT_CHARS: usize = 16_000;
 
-/// Most characters of an issue with its comments.
+/// Most characters of an issue with its comments; of a longer one the beginning and the end are read.
 const ISSUE_CHARS: usize = 64_000;
 
 /// Unresolved threads, oldest first. REST does not tell which are resolved.
@@ -107,7 +109,7 @@ struct Said {
 impl GitHubForge {
     pub(super) async fn read_issue(&self, place: &Place, number: &str) -> Result<UntrustedText, ForgeError> {
         let what = || format!("issue {number} of {place}");
-        let path = format!("/repos/{place}/issues/{}", segment(number));
+        let path = format!("/repos/{place}/issues/{}", percent_encode(number));
         let issue: Issue = self
             .call(place, Ask::get(path.clone()))
             .await
@@ -132,7 +134,7 @@ impl GitHubForge {
         }
         Ok(UntrustedText {
             origin: format!("issue {number}"),
-            text: cut(&text, ISSUE_CHARS),
+            text: head_and_tail(&text, ISSUE_CHARS),
         })
     }
 
@@ -144,17 +146,11 @@ impl GitHubForge {
             .await
             .map_err(|fault| self.told(fault, what))?;
         if let Some(error) = answer.errors.first().filter(|error| error.kind != "NOT_FOUND") {
-            return Err(ForgeError::Rejected {
-                forge: self.api.host.name().to_owned(),
-                message: line(&error.message),
-            });
+            return Err(self.rejected(line(&error.message)));
         }
         let found = answer.data.and_then(|data| data.repository);
         let Some(reviewed) = found.and_then(|repository| repository.pull_request) else {
-            return Err(ForgeError::NotFound {
-                what: what(),
-                forge: self.api.host.name().to_owned(),
-            });
+            return Err(self.told(Fault::NotFound, what));
         };
         let mut texts = Vec::new();
         for review in reviewed

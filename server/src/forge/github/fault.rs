@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
 use crate::forge::ForgeError;
-use crate::forge::git::is_plain;
+use crate::forge::git::clean_line;
 
 /// Wait when GitHub demands one and does not say how long.
 const LEAST_WAIT: Duration = Duration::from_secs(60);
@@ -129,7 +129,7 @@ pub(super) fn classify(forge: &str, status: StatusCode, headers: &HeaderMap, bod
             if header("x-github-sso").is_some_and(|value| value.contains("required")) {
                 message.push_str("; authorize the token for the organization's single sign-on");
             } else if let Some(wanted) = header("x-accepted-github-permissions").filter(|wanted| !wanted.is_empty()) {
-                message.push_str(&format!("; the credential needs the permission {}", clean(wanted)));
+                message.push_str(&format!("; the credential needs the permission {}", clean_line(wanted)));
             }
             Fault::Forge(ForgeError::Forbidden { forge, message })
         }
@@ -154,15 +154,15 @@ fn read(body: &[u8]) -> Body {
 /// Returns GitHub's words in one plain line; those of a web page are not repeated.
 fn words(status: StatusCode, body: &[u8]) -> String {
     let body = read(body);
-    let mut words = clean(&body.message);
+    let mut words = clean_line(&body.message);
     if words.is_empty() {
         words = format!("status {}", status.as_u16());
     }
     let detail = |error: &serde_json::Value| {
         let text = |name: &str| error.get(name).and_then(serde_json::Value::as_str);
         match (error.as_str().or_else(|| text("message")), text("field"), text("code")) {
-            (Some(message), _, _) => clean(message),
-            (None, Some(field), Some(code)) => format!("{} is {}", clean(field), clean(code)),
+            (Some(message), _, _) => clean_line(message),
+            (None, Some(field), Some(code)) => format!("{} is {}", clean_line(field), clean_line(code)),
             _ => String::new(),
         }
     };
@@ -173,19 +173,9 @@ fn words(status: StatusCode, body: &[u8]) -> String {
     words.chars().take(MESSAGE_CHARS).collect()
 }
 
-fn clean(text: &str) -> String {
-    let plain: String = text
-        .chars()
-        .map(|character| if character.is_whitespace() { ' ' } else { character })
-        .filter(|character| is_plain(*character))
-        .collect();
-    plain.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
 fn date(headers: &HeaderMap) -> Option<i64> {
     let text = headers.get(DATE)?.to_str().ok()?;
-    let text = text.replace("GMT", "+0000");
-    Some(OffsetDateTime::parse(&text, &Rfc2822).ok()?.unix_timestamp())
+    Some(OffsetDateTime::parse(text.trim(), &Rfc2822).ok()?.unix_timestamp())
 }
 
 #[cfg(test)]

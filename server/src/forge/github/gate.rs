@@ -59,6 +59,11 @@ impl Gate {
         }
     }
 
+    /// Returns the least time from one mutation to the next.
+    pub(super) fn pace(&self) -> Duration {
+        self.pace
+    }
+
     /// Returns how long a login has to wait, `None` when it may call.
     pub(super) fn wait(&self, login: &str) -> Option<Duration> {
         let closed_until = self.closed_until.lock().unwrap_or_else(PoisonError::into_inner);

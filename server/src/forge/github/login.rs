@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,10 +15,10 @@ use serde::Deserialize;
 use serde_json::json;
 use time::OffsetDateTime;
 
-use crate::forge::github::api::{Api, Ask, segment};
+use crate::forge::github::api::{Api, Ask};
 use crate::forge::github::fault::Fault;
 use crate::forge::github::transport::Transport;
-use crate::forge::{Credential, ForgeError};
+use crate::forge::{Access, Credential, ForgeError, percent_encode};
 use crate::secret::Secret;
 
 /// Who the server is.
@@ -132,7 +131,9 @@ enum LoginKind {
     Fixed(Login),
     App {
         app: Login,
-        issued: tokio::sync::Mutex<BTreeMap<String, Arc<Issued>>>,
+        /// What the tokens are asked for.
+        access: Access,
+        issued: tokio::sync::Mutex<BTreeMap<String, Issued>>,
     },
 }
 
@@ -171,6 +172,7 @@ impl Logins {
                 let auth = AuthState::App(AppAuth { app_id: AppId(id), key });
                 LoginKind::App {
                     app: Login::new(format!("app-{id}"), None, auth, transport),
+                    access: Access::Push,
                     issued: tokio::sync::Mutex::default(),
                 }
             }
@@ -179,6 +181,43 @@ impl Logins {
             kind,
             transport: transport.clone(),
         })
+    }
+
+    /// Returns the logins for one piece of work, whose tokens are its own.
+    pub(super) fn session(&self, access: Access) -> Self {
+        let kind = match &self.kind {
+            LoginKind::Fixed(login) => LoginKind::Fixed(login.clone()),
+            LoginKind::App { app, .. } => LoginKind::App {
+                app: app.clone(),
+                access,
+                issued: tokio::sync::Mutex::default(),
+            },
+        };
+        Self {
+            kind,
+            transport: self.transport.clone(),
+        }
+    }
+
+    /// Ends the tokens of an App that are still good. One that can't be ended now ends by itself within the hour.
+    pub(super) async fn close(&self, api: &Api) {
+        let LoginKind::App { issued, .. } = &self.kind else {
+            return;
+        };
+        let issued = std::mem::take(&mut *issued.lock().await);
+        for (repository, token) in issued {
+            if let Err(fault) = api
+                .call::<Option<serde::de::IgnoredAny>>(&token.login, Ask::end_token())
+                .await
+            {
+                let error = fault.into_forge(|| "the token".into(), api.host.name());
+                tracing::info!(
+                    forge.repo = repository,
+                    error = &error as &dyn std::error::Error,
+                    "a token could not be ended early"
+                );
+            }
+        }
     }
 
     /// Returns whether there is a login at all.
@@ -194,9 +233,9 @@ impl Logins {
         name: &str,
         life: Duration,
     ) -> Result<(Login, Rights), Fault> {
-        let (app, issued) = match &self.kind {
+        let (app, access, issued) = match &self.kind {
             LoginKind::Fixed(login) => return Ok((login.clone(), Rights::Unknown)),
-            LoginKind::App { app, issued } => (app, issued),
+            LoginKind::App { app, access, issued } => (app, *access, issued),
         };
         let repository = format!("{owner}/{name}").to_ascii_lowercase();
         // Held while a token is asked for, so that two steps do not ask for two.
@@ -206,24 +245,31 @@ impl Logins {
         if let Some(token) = issued.get(&repository).filter(|token| token.expires > now + life) {
             return Ok((token.login.clone(), token.rights));
         }
-        let token = Arc::new(self.issue(api, app, owner, name).await?);
-        issued.insert(repository, Arc::clone(&token));
-        Ok((token.login.clone(), token.rights))
+        let token = self.issue(api, app, access, owner, name).await?;
+        let answer = (token.login.clone(), token.rights);
+        issued.insert(repository, token);
+        Ok(answer)
     }
 
-    /// Drops a token that was not accepted; returns whether another one can be asked for.
-    pub(super) async fn drop_refused(&self, owner: &str, name: &str) -> bool {
-        match &self.kind {
-            LoginKind::Fixed(_) => false,
-            LoginKind::App { issued, .. } => {
-                let repository = format!("{owner}/{name}").to_ascii_lowercase();
-                issued.lock().await.remove(&repository).is_some()
-            }
+    /// Drops a token that was not accepted, and not one that another call has in its place by now; returns whether
+    /// there is another one to be had.
+    pub(super) async fn drop_refused(&self, owner: &str, name: &str, refused: &Login) -> bool {
+        let LoginKind::App { issued, .. } = &self.kind else {
+            return false;
+        };
+        let repository = format!("{owner}/{name}").to_ascii_lowercase();
+        let mut issued = issued.lock().await;
+        if issued
+            .get(&repository)
+            .is_some_and(|token| token.login.secret == refused.secret)
+        {
+            issued.remove(&repository);
         }
+        true
     }
 
-    async fn issue(&self, api: &Api, app: &Login, owner: &str, name: &str) -> Result<Issued, Fault> {
-        let path = format!("/repos/{}/{}/installation", segment(owner), segment(name));
+    async fn issue(&self, api: &Api, app: &Login, access: Access, owner: &str, name: &str) -> Result<Issued, Fault> {
+        let path = format!("/repos/{}/{}/installation", percent_encode(owner), percent_encode(name));
         let installation: Installation = api.call(app, Ask::get(path)).await?;
         let path = format!("/app/installations/{}/access_tokens", installation.id);
         let ask = |permissions: serde_json::Value| {
@@ -232,20 +278,30 @@ impl Logins {
                 json!({ "repositories": [name], "permissions": permissions }),
             )
         };
-        let all = json!({ "contents": "write", "pull_requests": "write", "issues": "read", "metadata": "read" });
-        let issued = match api.call::<IssuedToken>(app, ask(all)).await {
-            // What the App was not given can't be asked for: then what is needed most, and to read at least.
-            Err(Fault::Invalid(_)) => {
-                let least = json!({ "contents": "write", "pull_requests": "write", "metadata": "read" });
-                match api.call::<IssuedToken>(app, ask(least)).await {
-                    Err(Fault::Invalid(_)) => {
-                        api.call(app, ask(json!({ "contents": "read", "metadata": "read" })))
-                            .await?
-                    }
-                    other => other?,
+        // What the App was not given can't be asked for: then what is needed most, and to read at least.
+        let least = json!({ "contents": "read", "metadata": "read" });
+        let wanted = match access {
+            Access::Push => vec![
+                json!({ "contents": "write", "pull_requests": "write", "issues": "read", "metadata": "read" }),
+                json!({ "contents": "write", "pull_requests": "write", "metadata": "read" }),
+            ],
+            Access::Read => {
+                vec![json!({ "contents": "read", "pull_requests": "read", "issues": "read", "metadata": "read" })]
+            }
+        };
+        let mut issued = None;
+        for permissions in wanted {
+            match api.call::<IssuedToken>(app, ask(permissions)).await {
+                Err(Fault::Invalid(_)) => {}
+                other => {
+                    issued = Some(other?);
+                    break;
                 }
             }
-            other => other?,
+        }
+        let issued = match issued {
+            Some(issued) => issued,
+            None => api.call(app, ask(least)).await?,
         };
         let may = |permission: &str| issued.permissions.get(permission).is_some_and(|level| level == "write");
         let publish = if may("contents") && may("pull_requests") {

@@ -5,24 +5,33 @@
 
 use serde::Deserialize;
 
-use crate::forge::github::api::{Ask, segment};
+use crate::forge::github::api::Ask;
 use crate::forge::github::fault::Fault;
 use crate::forge::github::login::{Publish, Rights};
-use crate::forge::github::{API_LIFE, GitHubForge, Place};
-use crate::forge::{Access, ForgeError, Repository};
+use crate::forge::github::{API_LIFE, Forks, GitHubForge, Place};
+use crate::forge::{Access, Credential, ForgeError, Repository, percent_encode};
 use crate::task::branch::BranchName;
 use crate::task::id::ObjectId;
 use crate::task::spec::Revision;
 
+/// A repository as the API shows it.
 #[derive(Debug, Deserialize)]
-struct Found {
-    full_name: String,
-    default_branch: String,
+pub(super) struct Found {
+    pub(super) full_name: String,
+    pub(super) default_branch: String,
+    /// What it was forked from.
+    pub(super) parent: Option<Parent>,
     #[serde(default)]
     archived: bool,
     #[serde(default)]
     disabled: bool,
     permissions: Option<Permissions>,
+}
+
+/// What a repository was forked from.
+#[derive(Debug, Deserialize)]
+pub(super) struct Parent {
+    pub(super) full_name: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -55,9 +64,14 @@ impl GitHubForge {
             .await
             .map_err(|fault| self.told(fault, not_found))?;
         let place = self.place_of(&found.full_name)?;
-        let can_push = self.can_push(&found, &place).await?;
+        let mut can_push = access == Access::Push && self.can_push(&found, &place).await?;
+        let mut push_to = None;
         if access == Access::Push && self.logins.is_somebody() && !can_push {
-            return Err(self.no_right(&found, &place));
+            if found.archived || found.disabled || self.forks == Forks::Never {
+                return Err(self.no_right(&found, &place));
+            }
+            push_to = Some(self.fork(&place).await?.address);
+            can_push = true;
         }
         let default_branch = self.branch_name(&found.default_branch)?;
         let (base_branch, commit) = match revision {
@@ -73,6 +87,7 @@ impl GitHubForge {
             base_branch,
             commit,
             can_push,
+            push_to,
         })
     }
 
@@ -91,6 +106,12 @@ impl GitHubForge {
         let Some(credential) = login.credential().filter(|_| may) else {
             return Ok(false);
         };
+        // A redirect is no yes either: git would not follow it.
+        Ok(matches!(self.push_status(place, &credential).await?, 200..=299))
+    }
+
+    /// Asks git's own service whether it would take a push with a credential; returns its status.
+    pub(super) async fn push_status(&self, place: &Place, credential: &Credential) -> Result<u16, ForgeError> {
         let url = format!(
             "{}/info/refs?service=git-receive-pack",
             self.api.host.git_url(&place.owner, &place.name)
@@ -101,14 +122,9 @@ impl GitHubForge {
             .status(&url, &credential.username, credential.secret.expose())
             .await;
         match status {
-            Ok(200..=299) => Ok(true),
-            Ok(500..) => Err(self.unavailable(format!("its git answers with status {}", status.unwrap_or_default()))),
-            // A redirect is no yes either: git would not follow it.
-            Ok(_) => Ok(false),
-            Err(source) => Err(ForgeError::Unavailable {
-                forge: self.api.host.name().to_owned(),
-                source,
-            }),
+            Ok(status @ (408 | 429 | 500..)) => Err(self.unavailable(format!("its git answers with status {status}"))),
+            Ok(status) => Ok(status),
+            Err(source) => Err(self.unavailable(source)),
         }
     }
 
@@ -123,15 +139,12 @@ impl GitHubForge {
                  or ask for a patch"
             )
         };
-        ForgeError::Forbidden {
-            forge: self.api.host.name().to_owned(),
-            message,
-        }
+        self.forbidden(message)
     }
 
     /// Returns a branch's name as it is now; GitHub redirects from the names that it had.
     async fn branch(&self, place: &Place, branch: &BranchName) -> Result<BranchName, ForgeError> {
-        let path = format!("/repos/{place}/branches/{}", segment(branch.as_str()));
+        let path = format!("/repos/{place}/branches/{}", percent_encode(branch.as_str()));
         let found: Branch = self
             .call(place, Ask::get(path))
             .await
@@ -152,9 +165,7 @@ impl GitHubForge {
     }
 
     fn branch_name(&self, name: &str) -> Result<BranchName, ForgeError> {
-        BranchName::parse(name).map_err(|error| ForgeError::Rejected {
-            forge: self.api.host.name().to_owned(),
-            message: format!("a branch has a name that can't be used: {error}"),
-        })
+        BranchName::parse(name)
+            .map_err(|error| self.rejected(format!("a branch has a name that can't be used: {error}")))
     }
 }

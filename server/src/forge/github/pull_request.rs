@@ -8,10 +8,10 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::forge::github::api::{Ask, segment};
+use crate::forge::github::api::Ask;
 use crate::forge::github::fault::Fault;
-use crate::forge::github::{GitHubForge, Place};
-use crate::forge::{ForgeError, MARKER, NewPullRequest, OpenedPullRequest, marker};
+use crate::forge::github::{Ends, GitHubForge, Place};
+use crate::forge::{ForgeError, MARKER, NewPullRequest, OpenedPullRequest, marker, percent_encode};
 use crate::task::branch::BranchName;
 use crate::task::result::PullRequest;
 
@@ -86,14 +86,14 @@ impl Found {
         body.lines().any(|line| line.starts_with(MARKER))
     }
 
-    fn into_domain(self) -> Option<PullRequest> {
+    fn into_domain(self, fork: Option<String>) -> Option<PullRequest> {
         Some(PullRequest {
             url: self.html_url,
             number: self.number,
             head_branch: self.head.name,
             base_branch: self.base.name,
             head_commit: self.head.sha.parse().ok()?,
-            head_repository: None,
+            head_repository: fork,
             draft: self.draft,
         })
     }
@@ -107,14 +107,18 @@ enum State {
 }
 
 impl GitHubForge {
-    pub(super) async fn find_open(&self, place: &Place, head: &BranchName) -> Result<Option<PullRequest>, ForgeError> {
-        let found = self.list(place, head, State::Open).await?;
-        found.into_iter().next().map(|found| self.domain(found)).transpose()
+    pub(super) async fn find_open(&self, ends: &Ends, head: &BranchName) -> Result<Option<PullRequest>, ForgeError> {
+        let found = self.list(ends, head, State::Open).await?;
+        found
+            .into_iter()
+            .next()
+            .map(|found| self.domain(ends, found))
+            .transpose()
     }
 
     pub(super) async fn open_or_adopt(
         &self,
-        place: &Place,
+        ends: &Ends,
         new: NewPullRequest,
     ) -> Result<OpenedPullRequest, ForgeError> {
         let new = NewPullRequest {
@@ -122,12 +126,12 @@ impl GitHubForge {
             ..new
         };
         let mut remarks = Vec::new();
-        let found = match self.own(place, &new).await? {
-            Some(found) => self.adopt(place, &new, found, &mut remarks).await?,
-            None => match self.post(place, &new, &mut remarks).await? {
+        let found = match self.own(ends, &new).await? {
+            Some(found) => self.adopt(&ends.base, &new, found, &mut remarks).await?,
+            None => match self.post(ends, &new, &mut remarks).await? {
                 Some(opened) => opened,
-                None => match self.own(place, &new).await? {
-                    Some(found) => self.adopt(place, &new, found, &mut remarks).await?,
+                None => match self.own(ends, &new).await? {
+                    Some(found) => self.adopt(&ends.base, &new, found, &mut remarks).await?,
                     None => {
                         let message = format!("a pull request of branch {} exists and is not shown", new.head_branch);
                         return Err(self.rejected(message));
@@ -136,22 +140,22 @@ impl GitHubForge {
             },
         };
         if found.is_open() {
-            self.settle(place, &new, &found, &mut remarks).await?;
+            self.settle(&ends.base, &new, &found, &mut remarks).await?;
         }
         Ok(OpenedPullRequest {
-            pull_request: self.domain(found)?,
+            pull_request: self.domain(ends, found)?,
             remarks,
         })
     }
 
-    fn domain(&self, found: Found) -> Result<PullRequest, ForgeError> {
-        let domain = found.into_domain();
+    fn domain(&self, ends: &Ends, found: Found) -> Result<PullRequest, ForgeError> {
+        let domain = found.into_domain(ends.is_fork().then(|| ends.head.full_name()));
         domain.ok_or_else(|| self.rejected("it tells a commit id that is none".into()))
     }
 
     /// Returns the pull request of the head that is open, or else the one that this Task had opened.
-    async fn own(&self, place: &Place, new: &NewPullRequest) -> Result<Option<Found>, ForgeError> {
-        let all = self.list(place, &new.head_branch, State::Any).await?;
+    async fn own(&self, ends: &Ends, new: &NewPullRequest) -> Result<Option<Found>, ForgeError> {
+        let all = self.list(ends, &new.head_branch, State::Any).await?;
         let base = new.base_branch.as_str();
         let open = || all.iter().filter(|found| found.is_open());
         let marker = marker(new.task);
@@ -163,12 +167,13 @@ impl GitHubForge {
         Ok(ours.cloned())
     }
 
-    async fn list(&self, place: &Place, head: &BranchName, state: State) -> Result<Vec<Found>, ForgeError> {
+    async fn list(&self, ends: &Ends, head: &BranchName, state: State) -> Result<Vec<Found>, ForgeError> {
         let state = match state {
             State::Open => "open",
             State::Any => "all",
         };
-        let head_filter = segment(&format!("{}:{head}", place.owner));
+        let place = &ends.base;
+        let head_filter = percent_encode(&format!("{}:{head}", ends.head.owner));
         let path = format!("/repos/{place}/pulls?state={state}&head={head_filter}&per_page=100");
         let found: Vec<Found> = self
             .call(place, Ask::get(path))
@@ -178,7 +183,7 @@ impl GitHubForge {
         let is_here = |found: &Found| {
             let repository = found.head.repo.as_ref().map(|repository| repository.full_name.as_str());
             found.head.name == head.as_str()
-                && repository.is_some_and(|name| name.eq_ignore_ascii_case(&place.full_name()))
+                && repository.is_some_and(|name| name.eq_ignore_ascii_case(&ends.head.full_name()))
         };
         Ok(found.into_iter().filter(is_here).collect())
     }
@@ -186,15 +191,16 @@ impl GitHubForge {
     /// Opens it; `None` when there is one.
     async fn post(
         &self,
-        place: &Place,
+        ends: &Ends,
         new: &NewPullRequest,
         remarks: &mut Vec<String>,
     ) -> Result<Option<Found>, ForgeError> {
+        let place = &ends.base;
         let mut draft = new.draft;
         loop {
             let body = json!({
                 "title": new.title,
-                "head": new.head_branch.as_str(),
+                "head": ends.head(&new.head_branch),
                 "base": new.base_branch.as_str(),
                 "body": new.body,
                 "draft": draft,

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HeaderValue, USER_AGENT};
+use http::header::CONTENT_LENGTH;
 use http_body_util::{BodyExt as _, Full};
 use octocrab::OctoBody;
 use reqwest::{Client, redirect};
@@ -27,7 +27,7 @@ const EXCHANGE: Duration = Duration::from_secs(60);
 /// Largest answer; a page of a hundred comments is about a megabyte.
 const MAX_ANSWER_BYTES: usize = 16 << 20;
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Connections. Clones share them.
 #[derive(Clone, Debug)]
@@ -54,6 +54,7 @@ impl Transport {
             .timeout(EXCHANGE)
             .redirect(redirect::Policy::none())
             .retry(reqwest::retry::never())
+            .user_agent(concat!("backspace/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| ForgeError::Internal { source: error.into() })?;
         Ok(Self {
@@ -91,8 +92,6 @@ impl Service<http::Request<OctoBody>> for Transport {
         Box::pin(async move {
             let body = body.collect().await?.to_bytes();
             head.headers.remove(CONTENT_LENGTH);
-            let agent = HeaderValue::from_static(concat!("backspace/", env!("CARGO_PKG_VERSION")));
-            head.headers.insert(USER_AGENT, agent);
             let request = client.request(head.method, url).headers(head.headers);
             let request = if body.is_empty() { request } else { request.body(body) };
             let mut response = request.send().await.map_err(reqwest::Error::without_url)?;

@@ -9,8 +9,8 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::forge::NewPullRequest;
 use crate::forge::git::repository::{create_private, write_atomically};
+use crate::forge::{NewPullRequest, percent_encode};
 use crate::task::id::{TaskId, Timestamp};
 use crate::task::result::PullRequest;
 
@@ -77,8 +77,9 @@ impl PullRequests {
                 1 + all.iter().map(|stored| stored.pull_request.number).max().unwrap_or(0)
             }
         };
+        let path: Vec<_> = repository.split('/').map(percent_encode).collect();
         let pull_request = PullRequest {
-            url: format!("file://{}#pull/{number}", percent_encode(repository)),
+            url: format!("file://{}#pull/{number}", path.join("/")),
             number,
             head_branch: head_branch.clone(),
             base_branch: new.base_branch.to_string(),
@@ -159,17 +160,4 @@ fn read_all(folder: &Path) -> io::Result<Vec<(PathBuf, StoredPullRequest)>> {
         }
     }
     Ok(all)
-}
-
-/// Encodes what may not stand in a URL's path as it is.
-fn percent_encode(path: &str) -> String {
-    let mut text = String::new();
-    for byte in path.bytes() {
-        if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {
-            text.push(char::from(byte));
-        } else {
-            text.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    text
 }

@@ -30,7 +30,7 @@ impl Desk {
         if let Some(branch) = &record.spec.publication.head_branch {
             return Ok((branch.clone(), None));
         }
-        let remote = remote(log, self.forge.as_ref(), &self.repository, Access::Read).await?;
+        let remote = remote(log, self.forge.as_ref(), &self.repository, Access::Push).await?;
         let blocker = BranchName::parse("backspace").map_err(bad_name)?;
         let blocked = parts
             .git

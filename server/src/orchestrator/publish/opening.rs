@@ -1,13 +1,13 @@
 //! The pull request of a pushed change, written from what was recorded.
 
 use crate::forge::NewPullRequest;
+use crate::orchestrator::Parts;
 use crate::orchestrator::fetch::retry_forge;
 use crate::orchestrator::publish::Desk;
 use crate::orchestrator::publish::branch::bad_name;
 use crate::orchestrator::pull_request::{Facts, body, title};
 use crate::orchestrator::run::Halt;
 use crate::orchestrator::run_log::RunLog;
-use crate::orchestrator::{Parts, prepare};
 use crate::store::visit_events;
 use crate::task::branch::BranchName;
 use crate::task::event::EventPayload;
@@ -30,9 +30,6 @@ impl Desk {
             .resolve(record.spec.model.as_deref())
             .map(|model| model.name)
             .unwrap_or_default();
-        let template = prepare::known_analysis(parts, &self.repository, &self.base.commit)
-            .await?
-            .and_then(|analysis| Some(analysis.pull_request_template?.text));
         let facts = Facts {
             record: &record,
             summary: record.progress.summary.as_deref(),
@@ -43,7 +40,7 @@ impl Desk {
             notes: &record.progress.notes,
             model: &model,
             link: parts.config.task_link(record.id),
-            template: template.as_deref(),
+            template: self.template.as_deref(),
         };
         let publication = &record.spec.publication;
         let new = NewPullRequest {

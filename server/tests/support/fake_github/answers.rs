@@ -78,7 +78,11 @@ impl Answer {
         for (name, value) in &self.headers {
             response = response.header(name, value);
         }
-        let body = self.text.clone().unwrap_or_else(|| self.body.to_string());
+        let body = match (&self.text, self.status) {
+            (Some(text), _) => text.clone(),
+            (None, 204) => String::new(),
+            (None, _) => self.body.to_string(),
+        };
         response.body(Full::new(Bytes::from(body))).unwrap()
     }
 }

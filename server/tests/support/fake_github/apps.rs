@@ -33,6 +33,16 @@ pub(super) fn route(call: &Call<'_>, state: &mut State, parts: &[&str]) -> Optio
             Err(answer) => answer,
             Ok(()) => issue(call, state, id),
         }),
+        ("DELETE", ["installation", "token"]) => {
+            let token = call.bearer.as_ref().and_then(|token| state.tokens.get_mut(token));
+            Some(match token.filter(|token| token.login.is_empty()) {
+                Some(token) => {
+                    token.expires = Some(SystemTime::now());
+                    Answer::json(204, Value::Null)
+                }
+                None => Answer::error(401, "Bad credentials"),
+            })
+        }
         _ => None,
     }
 }
@@ -100,6 +110,8 @@ fn issue(call: &Call<'_>, state: &mut State, id: &str) -> Answer {
     };
     let expires = SystemTime::now() + app.token_life;
     let kept = state.token(&token, rights);
+    kept.login = String::new();
+    kept.may_fork = false;
     kept.repositories = repositories;
     kept.expires = Some(expires);
     let format = time::format_description::well_known::Rfc3339;

@@ -1,7 +1,5 @@
 //! One call of the API: checked, performed, kept.
 
-use std::time::SystemTime;
-
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Response;
@@ -10,7 +8,7 @@ use serde_json::{Value, json};
 use super::answers::{Answer, example};
 use super::state::{Rights, State, git};
 use super::trouble::{Manner, take};
-use super::{Exchange, Reply, Shared, apps, issues, pulls};
+use super::{Exchange, Reply, Shared, apps, forks, issues, pulls};
 
 /// A call, taken apart.
 pub(super) struct Call<'a> {
@@ -28,6 +26,12 @@ impl Call<'_> {
     pub(super) fn query(&self, name: &str) -> Option<&str> {
         let found = self.query.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.as_str())
+    }
+
+    /// Returns the commit of a branch, if there is one.
+    pub(super) fn tip(&self, full_name: &str, branch: &str) -> Option<String> {
+        let name = format!("refs/heads/{branch}");
+        self.git(full_name, &["rev-parse", "--verify", "-q", &name])
     }
 
     pub(super) fn git(&self, full_name: &str, arguments: &[&str]) -> Option<String> {
@@ -108,21 +112,16 @@ impl Shared {
                 .and_then(|header| header.strip_prefix("Bearer "))
                 .map(Into::into),
         };
-        let mut state = self.state.lock().unwrap();
-        if let Some(bearer) = &call.bearer
-            && let Some(token) = state.tokens.get(bearer)
-            && token.limited_until.is_some_and(|until| SystemTime::now() < until)
-        {
-            state.abuse += 1;
-            return Answer::error(403, "You have exceeded a secondary rate limit.").header("retry-after", "60");
-        }
-        route(&call, &mut state)
+        route(&call, &mut self.state.lock().unwrap())
     }
 }
 
 fn route(call: &Call<'_>, state: &mut State) -> Answer {
     let parts: Vec<&str> = call.parts.iter().map(String::as_str).collect();
     if let Some(answer) = apps::route(call, state, &parts) {
+        return answer;
+    }
+    if let Some(answer) = forks::route(call, state, &parts) {
         return answer;
     }
     let (full_name, rest) = match parts.as_slice() {
@@ -162,29 +161,17 @@ fn route(call: &Call<'_>, state: &mut State) -> Answer {
             ..Rights::READ
         },
     };
+    let heads = pulls::Heads::of(call, state, &full_name);
     let Some(repository) = state.repository_mut(&full_name).filter(|_| rights.read) else {
         return Answer::not_found();
     };
-    if call.method != "GET" && rest != ["graphql"] && !rights.pulls {
+    if call.method != "GET" && rest != ["graphql"] && !rights.pulls && !heads.may(call, repository, rest) {
         return Answer::error(403, "Resource not accessible by personal access token")
             .header("x-accepted-github-permissions", "pull_requests=write");
     }
     match (call.method, rest) {
-        ("GET", []) => {
-            let (owner, name) = repository.full_name.split_once('/').unwrap();
-            let permissions =
-                json!({ "admin": false, "maintain": false, "push": rights.owner_push, "triage": true, "pull": true });
-            let fields = json!({
-                "id": repository.id, "name": name, "full_name": repository.full_name, "owner": { "login": owner },
-                "default_branch": repository.default_branch, "private": repository.private,
-                "archived": repository.archived, "permissions": permissions, "language": null,
-            });
-            Answer::json(200, example("repository", fields))
-        }
-        ("GET", ["branches", branch]) => match call.git(
-            &repository.full_name,
-            &["rev-parse", "--verify", "-q", &format!("refs/heads/{branch}")],
-        ) {
+        ("GET", []) => Answer::json(200, forks::shown(repository, rights.owner_push)),
+        ("GET", ["branches", branch]) => match call.tip(&repository.full_name, branch) {
             Some(sha) => Answer::json(
                 200,
                 example("branch", json!({ "name": branch, "commit": { "sha": sha } })),
@@ -197,7 +184,7 @@ fn route(call: &Call<'_>, state: &mut State) -> Answer {
                 None => Answer::not_found(),
             }
         }
-        (_, ["pulls", ..]) => pulls::route(call, repository, rest),
+        (_, ["pulls", ..]) => pulls::route(call, repository, &heads, rest),
         (_, ["issues", ..] | ["graphql"]) => issues::route(call, repository, rest),
         _ => Answer::not_found(),
     }

@@ -4,15 +4,63 @@ use serde_json::{Value, json};
 
 use super::answers::{Answer, example, user};
 use super::dispatch::Call;
-use super::state::Repository;
+use super::state::{Repository, State};
 
 const RESOURCE: &str = "PullRequest";
 
-pub(super) fn route(call: &Call<'_>, repository: &mut Repository, rest: &[&str]) -> Answer {
+/// What a caller may open pull requests from.
+pub(super) struct Heads {
+    /// Who asks.
+    login: String,
+    /// Repositories of the network that it may push to.
+    writable: Vec<String>,
+    /// All of the network.
+    all: Vec<String>,
+}
+
+impl Heads {
+    pub(super) fn of(call: &Call<'_>, state: &State, full_name: &str) -> Self {
+        let is_here = |found: &&Repository| found.full_name == full_name || found.parent.as_deref() == Some(full_name);
+        let all = state.repositories.iter().filter(is_here);
+        let all: Vec<String> = all.map(|found| found.full_name.clone()).collect();
+        let may_push = |name: &&String| {
+            let bearer = call.bearer.as_deref().unwrap_or_default();
+            state.rights(bearer, name).is_some_and(|rights| rights.push)
+        };
+        let token = call.bearer.as_ref().and_then(|token| state.tokens.get(token));
+        Self {
+            login: token.map(|token| token.login.clone()).unwrap_or_default(),
+            writable: all.iter().filter(may_push).cloned().collect(),
+            all,
+        }
+    }
+
+    /// Without a right to the repository, pull requests from what is one's own may be opened and edited.
+    pub(super) fn may(&self, call: &Call<'_>, repository: &Repository, rest: &[&str]) -> bool {
+        match (call.method, rest) {
+            ("POST", ["pulls"]) => {
+                let head = call.body["head"].as_str().and_then(|head| head.split_once(':'));
+                head.is_some_and(|(owner, _)| self.find(owner).is_some_and(|name| self.writable.contains(name)))
+            }
+            ("PATCH", ["pulls", number]) => {
+                let mut pulls = repository.pulls.iter();
+                pulls.any(|pull| pull["number"].to_string() == *number && pull["user"]["login"] == self.login.as_str())
+            }
+            _ => false,
+        }
+    }
+
+    fn find(&self, owner: &str) -> Option<&String> {
+        let is_it = |name: &&String| name.split('/').next().unwrap().eq_ignore_ascii_case(owner);
+        self.all.iter().find(is_it)
+    }
+}
+
+pub(super) fn route(call: &Call<'_>, repository: &mut Repository, heads: &Heads, rest: &[&str]) -> Answer {
     refresh(call, repository);
     match (call.method, rest) {
         ("GET", ["pulls"]) => list(call, repository),
-        ("POST", ["pulls"]) => open(call, repository),
+        ("POST", ["pulls"]) => open(call, repository, heads),
         (method, ["pulls", number, rest @ ..]) => {
             let number: u64 = number.parse().unwrap_or(0);
             let collaborators = repository.collaborators.clone();
@@ -42,10 +90,9 @@ pub(super) fn route(call: &Call<'_>, repository: &mut Repository, rest: &[&str])
 
 /// The head of an open pull request is where its branch is.
 fn refresh(call: &Call<'_>, repository: &mut Repository) {
-    let full_name = repository.full_name.clone();
     for pull in repository.pulls.iter_mut().filter(|pull| pull["state"] == "open") {
-        let name = format!("refs/heads/{}", pull["head"]["ref"].as_str().unwrap());
-        if let Some(sha) = call.git(&full_name, &["rev-parse", "--verify", "-q", &name]) {
+        let full_name = pull["head"]["repo"]["full_name"].as_str().unwrap();
+        if let Some(sha) = call.tip(full_name, pull["head"]["ref"].as_str().unwrap()) {
             pull["head"]["sha"] = json!(sha);
         }
     }
@@ -53,12 +100,14 @@ fn refresh(call: &Call<'_>, repository: &mut Repository) {
 
 fn list(call: &Call<'_>, repository: &Repository) -> Answer {
     let state = call.query("state").unwrap_or("open");
-    let owner = repository.full_name.split('/').next().unwrap();
     let found = repository.pulls.iter().filter(|pull| {
         let is_state = state == "all" || pull["state"] == state;
         // As GitHub does: a filter without an owner is none.
         let is_head = match call.query("head").and_then(|head| head.split_once(':')) {
-            Some((user, branch)) => user.eq_ignore_ascii_case(owner) && pull["head"]["ref"] == branch,
+            Some((user, branch)) => {
+                let label = pull["head"]["label"].as_str().unwrap();
+                label.eq_ignore_ascii_case(&format!("{user}:{branch}"))
+            }
             None => true,
         };
         is_state && is_head
@@ -68,7 +117,7 @@ fn list(call: &Call<'_>, repository: &Repository) -> Answer {
     Answer::json(200, Value::Array(found))
 }
 
-fn open(call: &Call<'_>, repository: &mut Repository) -> Answer {
+fn open(call: &Call<'_>, repository: &mut Repository, heads: &Heads) -> Answer {
     let text = |name: &str| call.body[name].as_str().unwrap_or_default().to_owned();
     let (title, head, base, body) = (text("title"), text("head"), text("base"), text("body"));
     let full_name = repository.full_name.clone();
@@ -79,28 +128,27 @@ fn open(call: &Call<'_>, repository: &mut Repository) -> Answer {
     if body.chars().count() > 65_536 {
         return too_long();
     }
-    let branch = head.split_once(':').map_or(head.as_str(), |(_, branch)| branch);
-    let tip = |branch: &str| {
-        let name = format!("refs/heads/{branch}");
-        call.git(&full_name, &["rev-parse", "--verify", "-q", &name])
-    };
-    let Some(base_sha) = tip(&base) else {
-        return Answer::invalid_field(RESOURCE, "base");
-    };
-    let Some(head_sha) = tip(branch) else {
+    let (head_owner, branch) = head.split_once(':').unwrap_or((owner, &head));
+    let Some(head_name) = heads.find(head_owner) else {
         return Answer::invalid_field(RESOURCE, "head");
     };
-    let commits = call.git(&full_name, &["rev-list", "--count", &format!("{base_sha}..{head_sha}")]);
+    let Some(base_sha) = call.tip(&full_name, &base) else {
+        return Answer::invalid_field(RESOURCE, "base");
+    };
+    let Some(head_sha) = call.tip(head_name, branch) else {
+        return Answer::invalid_field(RESOURCE, "head");
+    };
+    let commits = call.git(head_name, &["rev-list", "--count", &format!("{base_sha}..{head_sha}")]);
+    // A fork that lacks the base has commits of its own.
     if commits.as_deref() == Some("0") {
         return Answer::custom(RESOURCE, &format!("No commits between {base} and {branch}"));
     }
-    let is_same =
-        |pull: &&Value| pull["state"] == "open" && pull["head"]["ref"] == branch && pull["base"]["ref"] == base;
+    let label = format!("{head_owner}:{branch}");
+    let is_same = |pull: &&Value| {
+        pull["state"] == "open" && pull["head"]["label"] == label.as_str() && pull["base"]["ref"] == base
+    };
     if repository.pulls.iter().any(|pull| is_same(&pull)) {
-        return Answer::custom(
-            RESOURCE,
-            &format!("A pull request already exists for {owner}:{branch}."),
-        );
+        return Answer::custom(RESOURCE, &format!("A pull request already exists for {label}."));
     }
     let draft = call.body["draft"] == true;
     if draft && !repository.has_drafts {
@@ -111,13 +159,13 @@ fn open(call: &Call<'_>, repository: &mut Repository) -> Answer {
     let last_issue = repository.issues.keys().max().copied();
     let number = last_pull.max(last_issue).unwrap_or(0) + 1;
     let url = format!("http://127.0.0.1:{}/{full_name}/pull/{number}", call.shared.port);
-    let end = |name: &str, sha: &str| json!({ "ref": name, "sha": sha, "label": format!("{owner}:{name}"), "repo": here(&full_name) });
+    let end = |owner: &str, full_name: &str, name: &str, sha: &str| json!({ "ref": name, "sha": sha, "label": format!("{owner}:{name}"), "repo": here(full_name) });
     let pull = example(
         "pull_request",
         json!({
             "number": number, "html_url": url, "state": "open", "title": title, "draft": draft,
             "body": if call.body["body"].is_string() { json!(body) } else { Value::Null },
-            "user": user("the-server"), "head": end(branch, &head_sha), "base": end(&base, &base_sha),
+            "user": user(&heads.login), "head": end(head_owner, head_name, branch, &head_sha), "base": end(owner, &full_name, &base, &base_sha),
             "labels": [], "assignees": [], "assignee": null, "requested_reviewers": [], "requested_teams": [],
         }),
     );

@@ -38,11 +38,13 @@ impl Rights {
 #[derive(Clone, Debug)]
 pub(crate) struct Token {
     pub(crate) rights: Rights,
+    /// Whose it is; may do everything with what is this account's own.
+    pub(crate) login: String,
+    /// Whether it may make forks.
+    pub(crate) may_fork: bool,
     /// Names of the repositories that it sees; all when empty.
     pub(crate) repositories: Vec<String>,
     pub(crate) expires: Option<SystemTime>,
-    /// Calls before this time are counted as abuse.
-    pub(crate) limited_until: Option<SystemTime>,
 }
 
 /// A repository.
@@ -53,6 +55,12 @@ pub(crate) struct Repository {
     pub(crate) full_name: String,
     /// Names that it had.
     pub(crate) former_names: Vec<String>,
+    /// What it was forked from.
+    pub(crate) parent: Option<String>,
+    /// Looks at its branches until it is there, as a fork is made after the answer.
+    pub(crate) looks_until_there: u32,
+    /// Whether it may be forked.
+    pub(crate) forkable: bool,
     pub(crate) default_branch: String,
     pub(crate) private: bool,
     pub(crate) archived: bool,
@@ -107,8 +115,6 @@ pub(crate) struct State {
     pub(crate) repositories: Vec<Repository>,
     pub(crate) tokens: BTreeMap<String, Token>,
     pub(crate) app: Option<App>,
-    /// Calls made while the token had been told to wait.
-    pub(crate) abuse: usize,
     pub(crate) issued_tokens: usize,
 }
 
@@ -120,6 +126,9 @@ impl State {
             id,
             full_name: full_name.into(),
             former_names: Vec::new(),
+            parent: None,
+            looks_until_there: 0,
+            forkable: true,
             default_branch: "main".into(),
             private: false,
             archived: false,
@@ -135,9 +144,10 @@ impl State {
     pub(crate) fn token(&mut self, token: &str, rights: Rights) -> &mut Token {
         let new = Token {
             rights,
+            login: "the-server".into(),
+            may_fork: true,
             repositories: Vec::new(),
             expires: None,
-            limited_until: None,
         };
         self.tokens.insert(token.into(), new);
         self.tokens.get_mut(token).unwrap()
@@ -170,7 +180,13 @@ impl State {
             pulls: false,
             owner_push: false,
         };
-        Some(if sees { token.rights } else { nothing })
+        let owner = full_name.split('/').next().unwrap();
+        let rights = if owner.eq_ignore_ascii_case(&token.login) {
+            Rights::ALL
+        } else {
+            token.rights
+        };
+        Some(if sees { rights } else { nothing })
     }
 }
 
@@ -183,7 +199,7 @@ pub(super) fn basic_token(header: &str) -> Option<String> {
 }
 
 /// Runs git in a bare repository; `None` when it fails.
-pub(super) fn git(root: &Path, full_name: &str, arguments: &[&str]) -> Option<String> {
+pub(crate) fn git(root: &Path, full_name: &str, arguments: &[&str]) -> Option<String> {
     let output = std::process::Command::new("git")
         .arg("--git-dir")
         .arg(root.join(format!("{full_name}.git")))

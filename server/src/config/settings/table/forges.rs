@@ -39,6 +39,13 @@ pub(super) const FORGES: &[Setting] = &[
         "address of its API; default https://api.github.com, for an Enterprise Server /api/v3 below its own",
     ),
     setting(
+        "BACKSPACE_GITHUB_FORKS",
+        "github-forks",
+        Kind::Text,
+        "never",
+        "whether a change is published from a fork in the token's own account: never, or when-needed, where the token may not push",
+    ),
+    setting(
         "BACKSPACE_PROTECTED_PATHS",
         "protected-paths",
         Kind::List,

@@ -1,7 +1,7 @@
 //! Cutting a text to head and tail, on characters, with a line that says what is missing.
 
 /// Returns the text, or its head and tail with a line between that counts what was left out.
-pub(super) fn head_and_tail(text: &str, max_chars: usize) -> String {
+pub(crate) fn head_and_tail(text: &str, max_chars: usize) -> String {
     let total = text.chars().count();
     if total <= max_chars {
         return text.to_owned();
@@ -13,7 +13,7 @@ pub(super) fn head_and_tail(text: &str, max_chars: usize) -> String {
 }
 
 /// Returns the first characters of a text, with an ellipsis when there were more.
-pub(super) fn head(text: &str, max_chars: usize) -> String {
+pub(crate) fn head(text: &str, max_chars: usize) -> String {
     let mut chars = text.chars();
     let mut head: String = chars.by_ref().take(max_chars).collect();
     if chars.next().is_some() {
