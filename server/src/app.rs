@@ -22,6 +22,7 @@ use crate::forge::git::{GitConfig, GitStore};
 use crate::forge::github::GitHubHost;
 use crate::forge::policy::Policy;
 use crate::jobs::Jobs;
+use crate::metrics;
 use crate::model::catalog::{Models, ModelsConfig, ProviderConfig};
 use crate::orchestrator::analyse::code_map::Outliner;
 use crate::orchestrator::{Orchestrator, OrchestratorConfig, Parts, SandboxBackendInfo, ServerInfo};
@@ -62,8 +63,9 @@ pub fn redactor(config: &Config) -> Redactor {
         config.github.login.secret(),
     ];
     // A models file that can't be read is reported when the server is built.
+    let headers = config.telemetry.headers.iter().map(|(_, value)| value.clone());
     let of_models = models_config(config).map(|models| models.secrets()).unwrap_or_default();
-    Redactor::new(keys.into_iter().flatten().cloned().chain(of_models))
+    Redactor::new(keys.into_iter().flatten().cloned().chain(headers).chain(of_models))
 }
 
 /// What was found out about the parts of a server; `doctor` shows it.
@@ -117,8 +119,12 @@ impl App {
             tracing::warn!("degraded: {sentence}");
         }
         for variable in &config.without_effect {
-            tracing::warn!("{variable} is read and has no effect in this release: there is no trace exporter yet");
+            tracing::warn!("{variable} is read and has no effect in this release: nothing is sent to LangSmith");
         }
+        for note in &config.telemetry.notes {
+            tracing::warn!("{note}");
+        }
+        metrics::show_pool(&parts.sandboxes);
         upkeep::sweep(store.as_ref(), parts.sandboxes.as_ref()).await;
         Ok(Self {
             config,

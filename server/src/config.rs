@@ -21,9 +21,11 @@ mod edge;
 mod forges;
 mod network;
 pub mod settings;
+mod telemetry;
 
 pub use docker::{DockerSettings, PullChoice};
 pub use forges::{GitHubForks, GitHubLogin, GitHubSettings};
+pub use telemetry::TelemetryConfig;
 
 use settings::Values;
 
@@ -86,6 +88,8 @@ pub struct Config {
     pub retention: Duration,
     /// Logging.
     pub log: LogConfig,
+    /// Export of traces and metrics.
+    pub telemetry: TelemetryConfig,
     /// Settings that are read and have no effect yet, by variable.
     pub without_effect: Vec<&'static str>,
 }
@@ -194,17 +198,12 @@ impl Reader<'_> {
         let docker = self.docker();
         let github = self.github();
         let public_url = self.public_url();
+        let telemetry = self.telemetry();
         let max_running = self.number("MAX_CONCURRENT_JOBS", 1..=1000);
         let command_timeout = self.number("SANDBOX_TIMEOUT", 1..=3600);
         let verification_timeout = self.number("BACKSPACE_VERIFICATION_TIMEOUT", 1..=7200);
         let retention_days = self.number("BACKSPACE_RETENTION_DAYS", 1..=3650);
-        let without_effect = [
-            "ENABLE_TRACING",
-            "JAEGER_ENDPOINT",
-            "LANGCHAIN_TRACING_V2",
-            "LANGCHAIN_PROJECT",
-            "LANGCHAIN_API_KEY",
-        ];
+        let without_effect = ["LANGCHAIN_TRACING_V2", "LANGCHAIN_PROJECT", "LANGCHAIN_API_KEY"];
         Some(Config {
             api: api?,
             data_folder: data_folder?,
@@ -241,6 +240,7 @@ impl Reader<'_> {
                 },
                 format: if debug { LogFormat::Text } else { format? },
             },
+            telemetry,
             without_effect: without_effect
                 .into_iter()
                 .filter(|variable| self.values.text(variable).is_some())

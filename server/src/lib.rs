@@ -10,6 +10,7 @@ pub mod config;
 pub mod doctor;
 pub mod forge;
 pub mod jobs;
+mod metrics;
 pub mod model;
 pub mod orchestrator;
 pub mod sandbox;

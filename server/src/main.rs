@@ -10,6 +10,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use backspace_server::config::{Config, settings};
 use backspace_server::orchestrator::analyse::code_map::child as outline;
+use backspace_server::telemetry::Telemetry;
 use backspace_server::{app, doctor, shutdown, telemetry, tokens};
 
 const EX_USAGE: u8 = 64;
@@ -63,18 +64,21 @@ fn main() -> ExitCode {
     let code = if flags.subcommand_matches("doctor").is_some() {
         runtime.block_on(doctor::run(&config))
     } else {
-        runtime.block_on(serve(config))
+        let (code, telemetry) = runtime.block_on(serve(config));
+        telemetry.shut_down();
+        code
     };
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     code
 }
 
-async fn serve(config: Config) -> ExitCode {
+async fn serve(config: Config) -> (ExitCode, Telemetry) {
     let redactor = Arc::new(app::redactor(&config));
-    if let Err(error) = telemetry::install(&config.log, Arc::clone(&redactor)) {
-        return usage(&error.to_string());
-    }
-    match app::App::build(config, redactor).await {
+    let telemetry = match telemetry::install(&config.log, &config.telemetry, Arc::clone(&redactor)) {
+        Ok(telemetry) => telemetry,
+        Err(error) => return (usage(&error.to_string()), Telemetry::default()),
+    };
+    let code = match app::App::build(config, redactor).await {
         Ok(app) => match app.run(shutdown::signal()).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
@@ -87,7 +91,8 @@ async fn serve(config: Config) -> ExitCode {
             faults.iter().for_each(|fault| text.push_str(&format!("\n  {fault}")));
             usage(&text)
         }
-    }
+    };
+    (code, telemetry)
 }
 
 fn change_tokens(matches: &clap::ArgMatches, file: Option<PathBuf>) -> ExitCode {

@@ -1,29 +1,90 @@
-//! Logging: one subscriber, text or JSON, every line masked by value before it is written.
+//! Logging, and the way out for traces and metrics: one subscriber, everything masked by value before it leaves.
 //!
-//! Spans are `run` → `turn` → `tool`; metrics and an exporter are to be added here and nowhere else.
+//! Spans are `call`, and `run` → `turn` → `chat` and `tool`. Log lines are chosen by `LOG_LEVEL`; what is exported is not,
+//! so that a quiet log costs no trace.
 
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use tracing_subscriber::EnvFilter;
+use opentelemetry_otlp::ExporterBuildError;
+use tracing::Subscriber;
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::fmt::format::FmtSpan;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
+use tracing_subscriber::{EnvFilter, Layer};
 
-use crate::config::{LogConfig, LogFormat};
+use crate::config::{LogConfig, LogFormat, TelemetryConfig};
 use crate::secret::Redactor;
+use crate::telemetry::export::Export;
 
-/// A bad log filter.
+mod export;
+mod masked_spans;
+
+/// Why there is no telemetry.
 #[derive(Debug, thiserror::Error)]
-#[error("LOG_LEVEL={level} is not a level or filter: use error, warn, info, debug or trace")]
-pub struct InvalidFilter {
-    level: String,
+pub enum TelemetryError {
+    /// A bad log filter.
+    #[error("LOG_LEVEL={level} is not a level or filter: use error, warn, info, debug or trace")]
+    Filter {
+        /// What was set.
+        level: String,
+    },
+    /// The exporter could not be made.
+    #[error("traces can't be exported to {endpoint}: {message}")]
+    Export {
+        /// Where they were to go.
+        endpoint: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// Another subscriber was there before.
+    #[error("the log can't be installed: {0}")]
+    Installed(#[from] TryInitError),
 }
 
-/// Installs the subscriber of this process; called once, by `main`.
-pub fn install(config: &LogConfig, redactor: Arc<Redactor>) -> Result<(), InvalidFilter> {
-    let invalid = || InvalidFilter {
-        level: config.level.clone(),
-    };
+impl TelemetryError {
+    fn export(config: &TelemetryConfig, error: &ExporterBuildError) -> Self {
+        Self::Export {
+            endpoint: config.endpoint.clone().unwrap_or_default(),
+            message: error.to_string(),
+        }
+    }
+}
+
+/// What was installed; what is exported is on its way until `shut_down`.
+#[derive(Debug, Default)]
+#[must_use = "what was not sent yet is lost without `shut_down`"]
+pub struct Telemetry {
+    export: Option<Export>,
+}
+
+impl Telemetry {
+    /// Sends what is left. Blocks for some seconds at most, so not on a thread of the runtime, which must still run.
+    pub fn shut_down(self) {
+        if let Some(export) = self.export {
+            export.shut_down();
+        }
+    }
+}
+
+/// Installs the subscriber of this process; called once, by `main`, within the runtime that is to send.
+pub fn install(
+    log: &LogConfig,
+    config: &TelemetryConfig,
+    redactor: Arc<Redactor>,
+) -> Result<Telemetry, TelemetryError> {
+    let filter = filter(log)?;
+    let export = Export::start(config, &redactor).map_err(|error| TelemetryError::export(config, &error))?;
+    let spans = export.as_ref().map(Export::layer);
+    tracing_subscriber::registry()
+        .with(lines(log.format, redactor).with_filter(filter))
+        .with(spans)
+        .try_init()?;
+    Ok(Telemetry { export })
+}
+
+fn filter(config: &LogConfig) -> Result<EnvFilter, TelemetryError> {
     let plain_level = ["error", "warn", "info", "debug", "trace", "off"].contains(&config.level.as_str());
     let directives = if plain_level {
         // Libraries at debug level drown our own lines; the audit has its lines at any level but off.
@@ -32,25 +93,30 @@ pub fn install(config: &LogConfig, redactor: Arc<Redactor>) -> Result<(), Invali
     } else {
         config.level.clone()
     };
-    let filter = EnvFilter::try_new(directives).map_err(|_| invalid())?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_span_events(FmtSpan::NONE)
-        .with_writer(MaskedStderr { redactor });
-    let result = match config.format {
+    EnvFilter::try_new(directives).map_err(|_| TelemetryError::Filter {
+        level: config.level.clone(),
+    })
+}
+
+/// Returns what writes the lines of the log.
+fn lines<S>(format: LogFormat, redactor: Arc<Redactor>) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    let layer = tracing_subscriber::fmt::layer().with_writer(MaskedStderr { redactor });
+    match format {
         LogFormat::Text => {
             let ansi = std::io::IsTerminal::is_terminal(&io::stderr()) && std::env::var_os("NO_COLOR").is_none();
-            builder.with_target(false).with_ansi(ansi).try_init()
+            layer.with_target(false).with_ansi(ansi).boxed()
         }
-        LogFormat::Json => builder
+        LogFormat::Json => layer
             .json()
             .flatten_event(true)
             // The whole list, so that a line of a tool call names its Task too.
             .with_current_span(false)
             .with_span_list(true)
-            .try_init(),
-    };
-    result.map_err(|_| invalid())
+            .boxed(),
+    }
 }
 
 /// Standard error behind the mask.

@@ -18,12 +18,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("secret", &["task"]),
     ("sandbox", &["task", "jobs"]),
     ("forge", &["task", "secret"]),
+    ("metrics", &["task", "sandbox"]),
     ("store", &["task", "jobs"]),
     ("model", &["task", "secret"]),
     ("agent", &["task", "secret", "model", "sandbox"]),
     (
         "orchestrator",
-        &["task", "secret", "jobs", "agent", "model", "sandbox", "forge", "store"],
+        &[
+            "task", "secret", "jobs", "metrics", "agent", "model", "sandbox", "forge", "store",
+        ],
     ),
     ("api", &["task", "secret", "jobs", "orchestrator", "store"]),
     ("config", &["task", "secret", "sandbox", "forge", "api"]),

@@ -68,3 +68,5 @@ mod script;
 mod server;
 #[path = "end_to_end/site.rs"]
 mod site;
+#[path = "end_to_end/telemetry.rs"]
+mod telemetry;

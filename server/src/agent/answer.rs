@@ -8,6 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::agent::{AgentEnd, Editing, Journal, JournalError, Record, tool_specs};
 use crate::model::catalog::ResolvedModel;
@@ -111,13 +112,20 @@ impl ModelLine {
         };
         let provider = model.provider.as_ref();
         let (policy, budget) = (&self.retry_policy, &self.retry_budget);
+        let span = chat_span(model);
+        let answering =
+            answer_with_retry(provider, request, policy, budget, question.cancel, view).instrument(span.clone());
         let answer = tokio::select! {
             biased;
             () = until(question.deadline) => return Err(AgentEnd::Exhausted(Exhausted::Time)),
-            answer = answer_with_retry(provider, request, policy, budget, question.cancel, view) => answer,
+            answer = answering => answer,
         };
         match answer {
             Ok(answer) => {
+                let usage = &answer.usage;
+                let input = usage.input_uncached + usage.cache_read + usage.cache_write;
+                span.record("gen_ai.usage.input_tokens", input);
+                span.record("gen_ai.usage.output_tokens", usage.output);
                 view.finish();
                 Ok(Ok(answer))
             }
@@ -129,6 +137,20 @@ impl ModelLine {
             }),
         }
     }
+}
+
+/// Opens the span of a request, with the words of
+/// <https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/>; what is said is in none of them.
+fn chat_span(model: &ResolvedModel) -> tracing::Span {
+    tracing::info_span!(
+        "chat",
+        otel.name = format!("chat {}", model.model),
+        otel.kind = "client",
+        gen_ai.operation.name = "chat",
+        gen_ai.request.model = model.model,
+        gen_ai.usage.input_tokens = tracing::field::Empty,
+        gen_ai.usage.output_tokens = tracing::field::Empty,
+    )
 }
 
 async fn until(deadline: Option<Instant>) {

@@ -15,9 +15,12 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, Version, header};
+use opentelemetry::Context;
+use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tracing::Instrument as _;
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use uuid::Uuid;
 
 use crate::api::audit;
@@ -201,9 +204,11 @@ pub(crate) fn call_span(method: &str, headers: &HeaderMap) -> (tracing::Span, St
         parent.id = tracing::field::Empty,
         principal.id = tracing::field::Empty,
     );
-    if let Some((trace_id, parent_id)) = trace_parent(headers) {
-        span.record("trace.id", trace_id);
-        span.record("parent.id", parent_id);
+    if let Some(caller) = trace_parent(headers) {
+        // An error means that nothing is exported.
+        let _ = span.set_parent(Context::new().with_remote_span_context(caller.clone()));
+        span.record("trace.id", caller.trace_id().to_string());
+        span.record("parent.id", caller.span_id().to_string());
     }
     (span, request_id)
 }
@@ -216,17 +221,25 @@ pub(crate) fn named(mut response: Response, request_id: &str) -> Response {
     response
 }
 
-/// Reads a W3C `traceparent`: version, trace id, parent id, flags.
-fn trace_parent(headers: &HeaderMap) -> Option<(&str, &str)> {
+/// Reads a W3C `traceparent` (<https://www.w3.org/TR/trace-context/>): version, trace id, parent id, flags.
+fn trace_parent(headers: &HeaderMap) -> Option<SpanContext> {
     let mut parts = headers.get("traceparent")?.to_str().ok()?.split('-');
     let (version, trace_id, parent_id) = (parts.next()?, parts.next()?, parts.next()?);
-    let is_id = |text: &str, length: usize| {
-        text.len() == length
-            && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-            && text.bytes().any(|byte| byte != b'0')
+    let is_hex = |text: &str, length: usize| {
+        text.len() == length && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
     };
-    let good = version.len() == 2 && version != "ff" && is_id(trace_id, 32) && is_id(parent_id, 16);
-    good.then_some((trace_id, parent_id))
+    let flags = parts.next().filter(|flags| is_hex(flags, 2))?;
+    if !is_hex(version, 2) || version == "ff" || !is_hex(trace_id, 32) || !is_hex(parent_id, 16) {
+        return None;
+    }
+    let caller = SpanContext::new(
+        TraceId::from_hex(trace_id).ok()?,
+        SpanId::from_hex(parent_id).ok()?,
+        TraceFlags::new(u8::from_str_radix(flags, 16).ok()?),
+        true,
+        TraceState::default(),
+    );
+    caller.is_valid().then_some(caller)
 }
 
 /// Makes the status of a call that was not let in, and its line when it would have changed something.
@@ -261,19 +274,26 @@ mod tests {
     fn only_a_well_formed_trace_parent_is_honoured() {
         let parse = |text: &str| {
             let headers = HeaderMap::from_iter([("traceparent".parse().unwrap(), text.parse().unwrap())]);
-            trace_parent(&headers).map(|(trace, parent)| (trace.to_owned(), parent.to_owned()))
+            trace_parent(&headers).map(|caller| {
+                (
+                    caller.trace_id().to_string(),
+                    caller.span_id().to_string(),
+                    caller.is_sampled(),
+                )
+            })
         };
         let (trace, parent) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
-        assert_eq!(
-            parse(&format!("00-{trace}-{parent}-01")),
-            Some((trace.to_owned(), parent.to_owned()))
-        );
+        let caller = |is_sampled| Some((trace.to_owned(), parent.to_owned(), is_sampled));
+        assert_eq!(parse(&format!("00-{trace}-{parent}-01")), caller(true));
+        assert_eq!(parse(&format!("00-{trace}-{parent}-00")), caller(false));
         for bad in [
             String::new(),
             format!("00-{}-{parent}-01", "0".repeat(32)),
             format!("ff-{trace}-{parent}-01"),
             format!("00-{}-{parent}-01", trace.to_uppercase()),
             format!("00-{trace}-01"),
+            format!("00-{trace}-{parent}"),
+            format!("00-{trace}-{parent}-+1"),
         ] {
             assert_eq!(parse(&bad), None, "{bad}");
         }

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use crate::forge::git::{Mirror, Quarantine};
+use crate::metrics::{self, Lookup};
 use crate::orchestrator::Parts;
 use crate::orchestrator::content_key::content_key;
 use crate::orchestrator::run::Halt;
@@ -27,14 +28,16 @@ pub(super) async fn furnish(
     quarantine: &Quarantine,
     branch: &BranchName,
 ) -> Result<(Arc<dyn Sandbox>, Workspace), Halt> {
+    if mirror.entries < LEAST_ENTRIES {
+        return anew(parts, spec, quarantine, branch).await;
+    }
     let key = key(mirror, branch);
-    if mirror.entries >= LEAST_ENTRIES
-        && let Some(furnished) = over_checkout(parts, &spec, quarantine, &key).await?
-    {
+    if let Some(furnished) = over_checkout(parts, &spec, quarantine, &key).await? {
+        metrics::count_checkout(Lookup::Hit);
         return Ok(furnished);
     }
-    if mirror.entries >= LEAST_ENTRIES
-        && keep(parts, spec.clone(), mirror, quarantine, branch, &key).await?
+    metrics::count_checkout(Lookup::Miss);
+    if keep(parts, spec.clone(), mirror, quarantine, branch, &key).await?
         && let Some(furnished) = over_checkout(parts, &spec, quarantine, &key).await?
     {
         return Ok(furnished);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::forge::git::{DiffRequest, GitError};
+use crate::metrics;
 use crate::orchestrator::Parts;
 use crate::orchestrator::run::Halt;
 use crate::orchestrator::run_log::RunLog;
@@ -82,6 +83,7 @@ pub(super) async fn end(
         Some(done) => log.succeed(vec![done, finished]).await?,
         None => log.events(vec![finished]).await?,
     }
+    metrics::count_ended(&ending);
     match ending {
         Ending::Succeeded(result) => tracing::info!(result = ?result.kind, "task succeeded"),
         Ending::Failed(failure) => {

@@ -12,6 +12,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
+use crate::metrics::CountedRun;
 use crate::orchestrator::Parts;
 use crate::orchestrator::run::{Run, StopSignals};
 use crate::store::Claim;
@@ -151,6 +152,7 @@ impl Scheduler {
             .jobs
             .spawn("run", run.clone().execute().instrument(span.clone()));
         let scheduler = self.clone();
+        let counted = CountedRun::begin();
         self.inner.parts.jobs.spawn(
             "run_end",
             async move {
@@ -160,6 +162,7 @@ impl Scheduler {
                 }
                 scheduler.running().remove(&task);
                 drop(slot);
+                drop(counted);
                 scheduler.inner.ended.notify_waiters();
                 scheduler.wake();
             }
