@@ -2,6 +2,8 @@
 
 #![cfg(test)]
 
+#[path = "github/by_hand.rs"]
+mod by_hand;
 #[path = "conformance/forge.rs"]
 mod conformance;
 #[path = "github/described.rs"]
