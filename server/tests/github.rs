@@ -4,6 +4,10 @@
 
 #[path = "github/by_hand.rs"]
 mod by_hand;
+#[path = "github/certificates.rs"]
+mod certificates;
+#[path = "support/company.rs"]
+mod company;
 #[path = "conformance/forge.rs"]
 mod conformance;
 #[path = "github/described.rs"]

@@ -71,7 +71,7 @@ where
             return Err(forge_halt(&error));
         };
         let delay = wait.max(Duration::from_secs(1 << attempt));
-        let message = error.to_string();
+        let message = with_causes(&error);
         log.events(vec![EventPayload::RetryScheduled {
             component: "forge".into(),
             attempt,
@@ -84,8 +84,19 @@ where
     }
 }
 
+/// Says what failed and why: of a certificate or a proxy only the cause tells.
+fn with_causes(error: &ForgeError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    text
+}
+
 fn forge_halt(error: &ForgeError) -> Halt {
-    let message = error.to_string();
+    let message = with_causes(error);
     Halt::Failed(match error {
         ForgeError::RateLimited { .. } | ForgeError::Unavailable { .. } => {
             Failure::passing(Reason::RepositoryUnavailable, message)
