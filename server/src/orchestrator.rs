@@ -31,6 +31,7 @@ mod publish;
 mod pull_request;
 mod rebase;
 mod recording;
+mod review;
 mod run;
 mod run_log;
 mod scheduler;
