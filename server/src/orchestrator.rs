@@ -35,6 +35,7 @@ mod review;
 mod run;
 mod run_log;
 mod scheduler;
+mod session;
 mod stated;
 mod text_log;
 mod verify;
