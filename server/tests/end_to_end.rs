@@ -14,6 +14,8 @@ mod calls;
 mod cancel;
 #[path = "end_to_end/checkouts.rs"]
 mod checkouts;
+#[path = "support/company.rs"]
+mod company;
 #[path = "end_to_end/crash.rs"]
 mod crash;
 #[path = "end_to_end/drain.rs"]
@@ -36,6 +38,8 @@ mod github;
 mod github_app;
 #[path = "end_to_end/github_canary.rs"]
 mod github_canary;
+#[path = "end_to_end/github_company.rs"]
+mod github_company;
 #[path = "end_to_end/github_forks.rs"]
 mod github_forks;
 #[path = "end_to_end/github_talk.rs"]

@@ -2,6 +2,12 @@
 
 #![cfg(test)]
 
+#[path = "github/by_hand.rs"]
+mod by_hand;
+#[path = "github/certificates.rs"]
+mod certificates;
+#[path = "support/company.rs"]
+mod company;
 #[path = "conformance/forge.rs"]
 mod conformance;
 #[path = "github/described.rs"]

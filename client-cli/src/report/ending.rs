@@ -64,7 +64,7 @@ impl Report {
                 Kind::NoChange => {}
                 Kind::PullRequest | Kind::Branch | Kind::Patch | Kind::Unspecified => {
                     facts.pull_request("pull request", result.pull_request.as_ref());
-                    facts.add("branch", escape::line(&result.branch));
+                    facts.add("branch", branch(&result.branch, result.pull_request.as_ref()));
                     if result.kind() == Kind::Patch {
                         facts.add("apply", format!("{command} diff {name} | git apply"));
                     }
@@ -75,7 +75,7 @@ impl Report {
         }
         if let Some(work) = &task.preserved_work {
             facts.pull_request("kept in", work.pull_request.as_ref());
-            facts.add("kept on", escape::line(&work.branch));
+            facts.add("kept on", branch(&work.branch, work.pull_request.as_ref()));
             if work.branch.is_empty() && !work.patch.is_empty() {
                 facts.add("kept as", "a patch on the server".to_owned());
             }
@@ -123,6 +123,14 @@ fn failed(failure: &v1::Failure, paint: Paint) -> Vec<String> {
         lines.push(paint.text(Look::Dim, "  the same task may succeed when it is run again"));
     }
     lines
+}
+
+/// Names a branch, and its repository where that is a fork.
+fn branch(name: &str, request: Option<&v1::PullRequest>) -> String {
+    match request.map(|request| request.head_repository.as_str()) {
+        Some(fork) if !fork.is_empty() => format!("{} in {}", escape::line(name), escape::line(fork)),
+        _ => escape::line(name),
+    }
 }
 
 fn statistics(patch: &str, cut: bool) -> Vec<String> {

@@ -153,7 +153,7 @@ impl GitConfig {
         }
     }
 
-    /// Takes the proxy and certificate variables from an environment.
+    /// Takes the proxy and certificate variables from an environment; `SSL_CERT_FILE` holds for git too.
     pub fn with_network_environment(mut self, environment: impl Iterator<Item = (String, String)>) -> Self {
         let wanted = |name: &str| {
             let lower = name.to_ascii_lowercase();
@@ -164,6 +164,14 @@ impl GitConfig {
                 )
         };
         self.network_environment = environment.filter(|(name, _)| wanted(name)).collect();
+        let get = |wanted: &str| self.network_environment.iter().find(|(name, _)| name == wanted);
+        // A git that uses GnuTLS does not know the usual variable.
+        if get("GIT_SSL_CAINFO").is_none()
+            && let Some((_, file)) = get("SSL_CERT_FILE")
+        {
+            let file = file.clone();
+            self.network_environment.push(("GIT_SSL_CAINFO".into(), file));
+        }
         self
     }
 }

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::forge::Access;
-use crate::orchestrator::{CallResult, Caller, OrchestratorError, Parts};
+use crate::orchestrator::{CallResult, Caller, OrchestratorError, Parts, review};
 use crate::store::RequestKey;
 use crate::task::event::Ending;
 use crate::task::record::TaskRecord;
@@ -64,7 +64,7 @@ pub(super) fn pull_request_number(ending: &Ending, preserved: Option<&PreservedW
         .map(|pull_request| pull_request.number)
 }
 
-/// Fetches the review comments of a Task's pull request as one delimited text.
+/// Fetches the review comments of a Task's pull request as what the next Task is asked for.
 pub(super) async fn fetch_review_comments(parts: &Parts, record: &TaskRecord, number: u64) -> CallResult<String> {
     let precondition = |error: crate::forge::ForgeError| OrchestratorError::Precondition {
         message: error.to_string(),
@@ -87,17 +87,7 @@ pub(super) async fn fetch_review_comments(parts: &Parts, record: &TaskRecord, nu
             message: "the pull request has no unresolved review comments".into(),
         });
     }
-    let source = |comment: &crate::forge::UntrustedText| crate::agent::prompt::SourcedText {
-        origin: comment.origin.clone(),
-        text: comment.text.clone(),
-    };
-    let texts = comments
-        .iter()
-        .map(|comment| crate::agent::prompt::untrusted(&source(comment)));
-    Ok(format!(
-        "Review comments of the pull request, to be answered one by one:\n\n{}",
-        texts.collect::<Vec<_>>().join("\n\n")
-    ))
+    Ok(review::instruction(&comments))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use crate::forge::{Access, Forge, ForgeError, GitRemote, Repository};
 use crate::orchestrator::Parts;
 use crate::orchestrator::run::Halt;
 use crate::orchestrator::run_log::RunLog;
+use crate::orchestrator::session::access;
 use crate::orchestrator::workbench::git_halt;
 use crate::task::address::RepositoryAddress;
 use crate::task::branch::BranchName;
@@ -16,7 +17,6 @@ use crate::task::event::EventPayload;
 use crate::task::failure::{Failure, Reason};
 use crate::task::id::ObjectId;
 use crate::task::record::{Base, PublicationIntent, TaskRecord};
-use crate::task::spec::PublicationMode;
 
 /// Tries of a forge call that may be cured by trying again.
 const FORGE_TRIES: u32 = 5;
@@ -29,14 +29,11 @@ const LONGEST_WAIT: Duration = Duration::from_secs(65 * 60);
 pub(super) async fn open_repository(parts: &Parts, log: &RunLog) -> Result<(Arc<dyn Forge>, Repository), Halt> {
     let record = log.record();
     let spec = &record.spec;
-    let Some(forge) = log.forge() else {
+    let Some(forge) = log.session.forge(parts, spec) else {
         let message = format!("this server has no forge for {}", spec.repository.forge_name());
         return Err(Failure::lasting(Reason::RepositoryUnavailable, message).into());
     };
-    let access = match spec.publication.mode {
-        PublicationMode::PatchOnly => Access::Read,
-        PublicationMode::PullRequest | PublicationMode::DraftPullRequest | PublicationMode::BranchOnly => Access::Push,
-    };
+    let access = access(spec);
     let mut repository = retry_forge(log, || forge.repository(&spec.repository, &spec.revision, access)).await?;
     if repository.push_to.is_none() {
         repository.push_to = former_fork(parts, &record).await?;
@@ -71,7 +68,7 @@ where
             return Err(forge_halt(&error));
         };
         let delay = wait.max(Duration::from_secs(1 << attempt));
-        let message = error.to_string();
+        let message = with_causes(&error);
         log.events(vec![EventPayload::RetryScheduled {
             component: "forge".into(),
             attempt,
@@ -84,8 +81,19 @@ where
     }
 }
 
+/// Says what failed and why: of a certificate or a proxy only the cause tells.
+fn with_causes(error: &ForgeError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    text
+}
+
 fn forge_halt(error: &ForgeError) -> Halt {
-    let message = error.to_string();
+    let message = with_causes(error);
     Halt::Failed(match error {
         ForgeError::RateLimited { .. } | ForgeError::Unavailable { .. } => {
             Failure::passing(Reason::RepositoryUnavailable, message)

@@ -80,6 +80,9 @@ pub(super) async fn publish(
         return Ok(Published::Ended);
     }
     log.enter_publishing().await?;
+    if let Some(fork) = &desk.repository.push_to {
+        log.step(91, &format!("Pushing to the fork {fork}")).await?;
+    }
     let intent = signals.interrupt(desk.intend(parts, log, &change.tree)).await?;
     log.write(Vec::new(), |progress| progress.publication = Some(intent))
         .await?;

@@ -6,6 +6,7 @@
 use crate::forge::git::clean_line;
 use crate::forge::{marker, visible_text};
 use crate::orchestrator::markdown::{code, escape, escape_line, quote};
+use crate::orchestrator::review;
 use crate::task::record::TaskRecord;
 use crate::task::result::{Evidence, Finding, FindingKind, Verdict};
 
@@ -61,7 +62,8 @@ pub(super) fn body(facts: &Facts<'_>) -> String {
         body.push('\n');
     };
     push(&format!("Asked for by {}:", escape_line(&facts.record.requester)));
-    push(&quote(&cut(&facts.record.spec.instruction, SUMMARY_CHARS)));
+    let asked = review::request(&facts.record.spec.instruction);
+    push(&quote(&cut(asked, SUMMARY_CHARS)));
     push("");
     if let Some(stopped) = facts.stopped {
         push(&format!("**This work is not finished:** {}", escape_line(stopped)));
@@ -71,6 +73,9 @@ pub(super) fn body(facts: &Facts<'_>) -> String {
         push("### The agent's account");
         push(&quote(&cut(summary, SUMMARY_CHARS)));
         push("");
+    }
+    if let Some(answers) = review::answers(&facts.record.spec.instruction, facts.summary) {
+        push(&format!("### Review comments\n\n{answers}"));
     }
     if let Some(issue) = &facts.record.spec.issue {
         let verb = if facts.stopped.is_some() { "About" } else { "Closes" };

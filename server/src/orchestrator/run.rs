@@ -144,7 +144,7 @@ impl Run {
             () = self.run() => {}
             () = self.keep_lease() => tracing::warn!("the lease of this run was lost; nothing more is written"),
         }
-        self.log.close_forge().await;
+        self.log.session.close().await;
     }
 
     async fn keep_lease(&self) {

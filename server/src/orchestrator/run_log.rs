@@ -4,7 +4,7 @@
 //! a later write must not carry older progress. Texts are masked before they arrive.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -12,21 +12,17 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use crate::agent::{Journal, JournalError, Record};
-use crate::forge::{Access, Forge};
 use crate::model::replay::{Recorder, RecordingSink};
 use crate::orchestrator::Parts;
 use crate::orchestrator::recording::Recording;
+use crate::orchestrator::session::Session;
 use crate::sandbox::{Sandbox, Spill};
 use crate::secret::MaskedStream;
 use crate::store::{Append, Claim, ConversationEntry, Lease, StoreError};
 use crate::task::event::{EventPayload, LivePayload};
 use crate::task::id::{ArtifactId, CallId, TaskId};
 use crate::task::record::{RunProgress, TaskRecord};
-use crate::task::spec::PublicationMode;
 use crate::task::state::State;
-
-/// Longest time to end a run's credentials; a server that stops has little.
-const CLOSE_TIME: Duration = Duration::from_secs(5);
 
 /// The pen of one run.
 pub(super) struct RunLog {
@@ -38,8 +34,8 @@ pub(super) struct RunLog {
     messages_given: AtomicU64,
     /// The sandbox whose spilled outputs are kept.
     sandbox: Mutex<Option<Arc<dyn Sandbox>>>,
-    /// The forge, once it was needed, with credentials that are this run's own.
-    forge: OnceLock<Arc<dyn Forge>>,
+    /// The forge, with credentials that are this run's own.
+    pub(super) session: Session,
     /// Woken after each finished turn.
     pub(super) turn_finished: Notify,
     /// What models were asked and answered since the last write.
@@ -75,7 +71,7 @@ impl RunLog {
             shown: Mutex::new(claim.task.clone()),
             messages_given: AtomicU64::new(0),
             sandbox: Mutex::new(None),
-            forge: OnceLock::new(),
+            session: Session::default(),
             turn_finished: Notify::new(),
         }
     }
@@ -106,28 +102,6 @@ impl RunLog {
             .clock
             .as_ref()
             .map_or(self.record().progress.elapsed, Clock::elapsed)
-    }
-
-    /// Returns the forge of the Task's repository, with credentials that are this run's own.
-    pub(super) fn forge(&self) -> Option<Arc<dyn Forge>> {
-        let spec = self.record().spec;
-        let access = match spec.publication.mode {
-            PublicationMode::PatchOnly => Access::Read,
-            PublicationMode::PullRequest | PublicationMode::DraftPullRequest | PublicationMode::BranchOnly => {
-                Access::Push
-            }
-        };
-        let forge = self.parts.forge(&spec.repository)?;
-        let open = || Arc::clone(forge).session(access);
-        Some(Arc::clone(self.forge.get_or_init(open)))
-    }
-
-    /// Ends the credentials of this run.
-    pub(super) async fn close_forge(&self) {
-        let Some(forge) = self.forge.get() else { return };
-        if tokio::time::timeout(CLOSE_TIME, forge.close()).await.is_err() {
-            tracing::info!("the forge did not answer when the run's credentials were to be ended");
-        }
     }
 
     /// Tells which sandbox spilled outputs are read from.

@@ -49,6 +49,31 @@ async fn a_task_from_an_issue_reads_it_and_closes_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_repositorys_own_template_is_given_to_the_model_and_stands_in_the_body_until_it_is_answered() {
+    let site = Site::new();
+    let template = "## What changed\n<!-- hidden -->\n## How was it tested\n- [ ] by hand\n";
+    let hub = Hub::start_with(&site, &[(".github/pull_request_template.md", template)]).await;
+    site.script("silent", good());
+    let answer = "## What changed\nThe word.\n## How was it tested\nBy grep.";
+    site.script(
+        "polite",
+        json!([
+            { "expect": "How was it tested", "call": [write("out.txt", "good\n")] },
+            turn(&[finish(answer)]),
+        ]),
+    );
+    let server = hub.serve(&site).await;
+    for (script, is_there) in [("silent", true), ("polite", false)] {
+        Follower::run(&server.client(), hub.spec(script)).success().await;
+        let pulls = hub.hub.pulls(NAME);
+        let body = pulls.last().unwrap()["body"].as_str().unwrap().to_owned();
+        assert_eq!(body.contains("from the repository's template"), is_there, "{body}");
+        assert!(body.contains("How was it tested"), "{body}");
+        assert!(!body.contains("hidden"), "{body}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn review_comments_go_into_a_task_on_the_same_branch_and_people_keep_their_commits() {
     let site = Site::new();
     let hub = Hub::start(&site).await;
@@ -70,6 +95,7 @@ async fn review_comments_go_into_a_task_on_the_same_branch_and_people_keep_their
         };
         let threads = vec![
             thread(false, 1, said("ada", "Say it louder.")),
+            thread(false, 2, said("grace", "And shorter.")),
             thread(true, 1, said("ada", "This was settled.")),
         ];
         state.repository_mut(NAME).unwrap().threads.insert(1, threads);
@@ -77,8 +103,8 @@ async fn review_comments_go_into_a_task_on_the_same_branch_and_people_keep_their
     site.script(
         "fix",
         json!([
-            { "expect": ["review comment on out.txt:1", "Say it louder."], "call": [bash("cat by_hand.txt")] },
-            { "expect": "mine", "call": [write("out.txt", "GOOD, good\n"), finish("Louder now.")] },
+            { "expect": ["R1: review comment on out.txt:1", "Say it louder.", "R2: review comment on out.txt:2"], "call": [bash("cat by_hand.txt")] },
+            { "expect": "mine", "call": [write("out.txt", "GOOD, good\n"), finish("Louder now.\n\n- R1: done, in capitals")] },
         ]),
     );
     let next = client
@@ -94,7 +120,16 @@ async fn review_comments_go_into_a_task_on_the_same_branch_and_people_keep_their
     assert_eq!(after.branch, before.branch);
     let pull = hub.only_pull();
     assert_eq!(pull["number"], after.pull_request.unwrap().number);
-    assert!(pull["body"].as_str().unwrap().contains("Louder now."));
+    let body = pull["body"].as_str().unwrap();
+    for part in [
+        "Louder now.",
+        "\n- **R1** `review comment on out.txt:1",
+        "`: done, in capitals\n",
+        "\n- **R2** `review comment on out.txt:2",
+        "`: **not answered**\n",
+    ] {
+        assert!(body.contains(part), "{part} is missing in {body}");
+    }
     assert_eq!(
         hub.repository.git(&["rev-parse", &format!("{}^", after.branch)]),
         of_a_person

@@ -22,12 +22,18 @@ pub struct Hub {
 impl Hub {
     /// Starts one whose repository is the usual red one, which the token may push to.
     pub async fn start(site: &Site) -> Self {
+        Self::start_with(site, &[]).await
+    }
+
+    /// Starts one whose repository has more files.
+    pub async fn start_with(site: &Site, more: &[(&str, &str)]) -> Self {
         let root = site.path("hub");
         std::fs::create_dir_all(root.join("octo")).unwrap();
-        let files = [
+        let mut files = vec![
             (".backspace.toml", "[verify]\ncommands = [\"grep -q good out.txt\"]\n"),
             ("out.txt", "bad\n"),
         ];
+        files.extend_from_slice(more);
         let bare = root.join(format!("{NAME}.git"));
         let repository = Repository::make(bare, &site.path("hello.seed"), &files);
         let hub = FakeGitHub::start(root).await;
