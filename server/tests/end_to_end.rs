@@ -60,6 +60,8 @@ mod odd;
 mod publication;
 #[path = "end_to_end/recording.rs"]
 mod recording;
+#[path = "sandbox_docker/registry.rs"]
+mod registry;
 #[path = "end_to_end/repository.rs"]
 mod repository;
 #[path = "end_to_end/script.rs"]
