@@ -60,10 +60,15 @@ mod moved;
 mod network;
 #[path = "end_to_end/odd.rs"]
 mod odd;
+#[path = "sandbox_docker/own_engine.rs"]
+#[expect(dead_code, reason = "the tests of the backend do more with it")]
+mod own_engine;
 #[path = "end_to_end/publication.rs"]
 mod publication;
 #[path = "end_to_end/recording.rs"]
 mod recording;
+#[path = "sandbox_docker/registry.rs"]
+mod registry;
 #[path = "end_to_end/repository.rs"]
 mod repository;
 #[path = "end_to_end/script.rs"]

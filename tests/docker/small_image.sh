@@ -8,8 +8,9 @@ trap 'rm -rf "$root"' EXIT
 mkdir -p "$root/bin" "$root/etc" "$root/usr"
 ln -s ../bin "$root/usr/bin"
 programs=
-for name in git sh cat chmod dd echo env false grep head id kill ls mkdir mv rm seq sleep stat sync test touch true uname; do
-    program=$(command -v "$name") || continue
+for name in basename cat chmod cp cut date dd dirname echo env false find git grep head id kill ln ls mkdir mktemp mv \
+    readlink rm rmdir sed seq sh sleep sort stat sync tail test touch tr true uname wc xargs; do
+    program=$(command -v "$name") || { echo "$name is not installed" >&2; exit 1; }
     case $program in /*) ;; *) program=$(PATH=/usr/bin:/bin which "$name") ;; esac
     cp -L "$program" "$root/bin/$name"
     programs="$programs $program"

@@ -2,11 +2,13 @@
 
 use std::process::Command;
 
+use backspace_sdk::v1::failure::Reason;
 use backspace_sdk::v1::task_event::Payload;
 use serde_json::json;
 
 use crate::event_log::Follower;
-use crate::script::{bash, finish, turn, write};
+use crate::own_engine::{OwnEngine, SMALL};
+use crate::script::{bash, finish, good, turn, write};
 use crate::site::{Site, spec};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -45,6 +47,41 @@ async fn a_killed_container_costs_no_saved_work() {
     assert_eq!(repository.changes(&repository.only_branch()), ["M\tout.txt"]);
     server.terminate().await;
     assert_eq!(site.sandboxes(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a Docker engine: sh tests/parts/docker.sh"]
+async fn an_engine_that_stops_fails_its_task_for_now_with_the_work_kept() {
+    let (mut engine, site) = (OwnEngine::start(), Site::new());
+    let repository = site.red_repository();
+    site.script(
+        "long",
+        json!([
+            turn(&[write("out.txt", "good\n")]),
+            // The work of the first turn is saved beside this.
+            turn(&[bash("sleep 3; echo begun; sleep 600")]),
+        ]),
+    );
+    site.script("fix", good());
+    let server = site
+        .serve()
+        .env("DOCKER_HOST", &engine.host())
+        .flag("--image", SMALL)
+        .start()
+        .await;
+    let mut follower = Follower::run(&server.client(), spec(&repository, "long"));
+    follower.until_output("begun").await;
+    tokio::task::block_in_place(|| engine.stop());
+    let (failure, kept) = follower.failure().await;
+    assert_eq!(failure.reason(), Reason::SandboxUnavailable, "{failure:?}");
+    assert!(failure.retryable, "{failure:?}");
+    assert!(kept.patch.contains("+++ b/out.txt"), "{kept:?}");
+
+    tokio::task::block_in_place(|| engine.begin());
+    Follower::run(&server.client(), spec(&repository, "fix"))
+        .success()
+        .await;
+    server.terminate().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,7 @@ use backspace_sdk::v1::task_event::Payload;
 use serde_json::json;
 
 use crate::event_log::Follower;
+use crate::registry::Registry;
 use crate::script::{bash, finish, good, turn, write};
 use crate::site::{Site, spec};
 
@@ -16,10 +17,16 @@ impl Tag {
     fn new(name: &str) -> Self {
         let image = std::env::var("BACKSPACE_IMAGE").unwrap();
         let tag = Self(format!("{name}:{}", std::process::id()));
-        let made = Command::new("docker").args(["tag", &image, &tag.0]).output().unwrap();
-        assert!(made.status.success(), "{made:?}");
+        succeed(Command::new("docker").args(["tag", &image, &tag.0]));
         tag
     }
+}
+
+/// Runs a command that must succeed, and returns what it wrote.
+fn succeed(command: &mut Command) -> String {
+    let run = command.output().unwrap();
+    assert!(run.status.success(), "{command:?}: {run:?}");
+    String::from_utf8(run.stdout).unwrap()
 }
 
 impl Drop for Tag {
@@ -125,5 +132,52 @@ async fn a_sandbox_that_is_entered_again_needs_its_image_no_more() {
     assert_eq!(made.count(), 1, "{said:?}");
     assert_eq!(repository.changes(&repository.only_branch()), ["M\tout.txt"]);
     second.terminate().await;
+    assert_eq!(site.sandboxes(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a Docker engine: sh tests/parts/docker.sh"]
+async fn an_image_that_the_engine_lacks_is_pulled_and_the_events_say_so() {
+    let (site, registry) = (Site::new(), Registry::start());
+    let image = Tag(format!("127.0.0.1:{}/team/small:1", registry.port()));
+    let archive = site.path("small.tar");
+    succeed(
+        Command::new("sh")
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/docker/small_image.sh"))
+            .arg(&archive),
+    );
+    let docker = |arguments: &[&str]| succeed(Command::new("docker").args(arguments));
+    let id = docker(&["import", archive.to_str().unwrap(), &image.0]);
+    docker(&["push", "--quiet", &image.0]);
+    docker(&["rmi", &image.0]);
+
+    site.script("fix", good());
+    let server = site
+        .serve()
+        .flag("--allowed-images", "127.0.0.1:*")
+        .env("BACKSPACE_IMAGE_PULL", "missing")
+        .start()
+        .await;
+    let mut asked = spec(&site.red_repository(), "fix");
+    asked.environment.get_or_insert_default().image.clone_from(&image.0);
+    let mut follower = Follower::run(&server.client(), asked.clone());
+    follower.success().await;
+    let said = said(&follower);
+    let pulling = format!("Pulling the image {}: ", image.0);
+    let made = format!("The sandbox is made of the image {} ({})", image.0, id.trim());
+    assert!(said.len() >= 2, "{said:?}");
+    assert!(
+        said[..said.len() - 1].iter().all(|words| words.starts_with(&pulling)),
+        "{said:?}"
+    );
+    assert_eq!(said.last(), Some(&made));
+
+    asked.environment.get_or_insert_default().image = format!("{}2", image.0);
+    let (failure, _) = Follower::run(&server.client(), asked).failure().await;
+    assert!(
+        failure.message.contains("manifest unknown") && !failure.retryable,
+        "{failure:?}"
+    );
+    server.terminate().await;
     assert_eq!(site.sandboxes(), Vec::<String>::new());
 }

@@ -78,7 +78,12 @@ impl Site {
             .unwrap();
         assert!(listed.status.success(), "{listed:?}");
         let names = String::from_utf8(listed.stdout).unwrap();
-        names.lines().map(str::to_owned).collect()
+        // A busy engine may go on listing one that it has removed, without a name.
+        names
+            .lines()
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect()
     }
 
     /// Returns the pull requests that the local forge holds.

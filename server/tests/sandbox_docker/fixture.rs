@@ -1,7 +1,7 @@
 //! A provider of the `docker` backend with a state folder of its own, on the engine of this machine.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
 use backspace_server::jobs::Jobs;
@@ -10,6 +10,7 @@ use backspace_server::sandbox::{Sandbox, SandboxProvider as _};
 use tempfile::TempDir;
 
 use crate::inside::spec;
+use crate::own_engine::{OwnEngine, SMALL};
 
 /// Processes that one command line of a shell sees at most: PID 1, its shepherd, itself and two it runs.
 pub const MOST_PROCESSES: u32 = 5;
@@ -66,7 +67,9 @@ impl Backend {
             "--format",
             "{{.Name}}",
         ]);
-        containers.lines().chain(volumes.lines()).map(str::to_owned).collect()
+        let all = containers.lines().chain(volumes.lines());
+        // A busy engine may go on listing a container that it has removed, without a name.
+        all.filter(|name| !name.is_empty()).map(str::to_owned).collect()
     }
 }
 
@@ -88,6 +91,14 @@ pub fn config(state: &Path) -> DockerConfig {
     }
 }
 
+/// A config for an engine of the test's own and its small image.
+pub fn config_of(engine: &OwnEngine, state: &Path) -> DockerConfig {
+    let mut config = config(state);
+    config.engine = EngineAddress::Socket(engine.socket());
+    config.images.default = SMALL.into();
+    config
+}
+
 /// The part says which way to the engine it tests; the server has to find out.
 pub fn are_paths_shared() -> bool {
     std::env::var("BACKSPACE_TEST_PATHS").as_deref() != Ok("apart")
@@ -97,14 +108,9 @@ pub fn image() -> String {
     std::env::var(IMAGE_VARIABLE).expect("BACKSPACE_TEST_IMAGE is not set: run tests/parts/docker.sh")
 }
 
-/// Runs the engine's own client.
-pub fn run_docker(arguments: &[&str]) -> Output {
-    Command::new("docker").args(arguments).output().unwrap()
-}
-
 /// Runs the engine's own client, which must succeed.
 pub fn docker(arguments: &[&str]) -> String {
-    let run = run_docker(arguments);
+    let run = Command::new("docker").args(arguments).output().unwrap();
     let error = String::from_utf8_lossy(&run.stderr);
     assert!(run.status.success(), "docker {arguments:?}: {error}");
     String::from_utf8(run.stdout).unwrap()

@@ -8,6 +8,7 @@ use backspace_server::sandbox::{SandboxError, SandboxProvider as _};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
+use crate::fixture::config_of;
 use crate::inside::{outcome, output, spec};
 use crate::own_engine::OwnEngine;
 use crate::registry::Registry;
@@ -23,7 +24,7 @@ async fn a_full_disk_is_named_and_costs_no_sandbox_that_is_there() {
     let (engine, state) = (OwnEngine::on_disk_of(DISK_MIB), TempDir::new().unwrap());
     let registry = Registry::start();
     let name = pushed(&engine, &registry, &state);
-    let mut config = engine.config(state.path());
+    let mut config = config_of(&engine, state.path());
     // A work tree of the engine's own is what fills the engine's disk.
     config.work_tree_limit = WorkTreeLimit::Files;
     config.images.pull = PullPolicy::Missing;

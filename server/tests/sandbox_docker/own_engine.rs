@@ -3,15 +3,12 @@
 //! It has no network and no rules of one, so it disturbs no other engine; its containerd is its own, and outlives it.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use backspace_server::sandbox::docker::{DockerConfig, EngineAddress};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
-
-use crate::fixture::{config, run_docker};
 
 /// How long an engine may take to answer, or to end.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -93,7 +90,7 @@ impl OwnEngine {
             .unwrap();
         self.engine = Some(engine);
         let begun = Instant::now();
-        while !run_docker(&["--host", &self.host(), "version"]).status.success() {
+        while !self.run(&["version"]).status.success() {
             assert!(begun.elapsed() < PATIENCE, "the engine does not answer: {}", self.log());
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -118,24 +115,22 @@ impl OwnEngine {
         self.folder.path().join("engine.sock")
     }
 
-    fn host(&self) -> String {
+    /// Returns the same as `DOCKER_HOST` says it.
+    pub fn host(&self) -> String {
         format!("unix://{}", self.socket().display())
-    }
-
-    /// A config for this engine and its small image.
-    pub fn config(&self, state: &Path) -> DockerConfig {
-        let mut config = config(state);
-        config.engine = EngineAddress::Socket(self.socket());
-        config.images.default = SMALL.into();
-        config
     }
 
     /// Runs the engine's client, which must succeed.
     pub fn docker(&self, arguments: &[&str]) -> String {
-        let run = run_docker(&[&["--host", self.host().as_str()], arguments].concat());
+        let run = self.run(arguments);
         let error = String::from_utf8_lossy(&run.stderr);
         assert!(run.status.success(), "docker {arguments:?}: {error}");
         String::from_utf8(run.stdout).unwrap()
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let mut docker = Command::new("docker");
+        docker.args(["--host", &self.host()]).args(arguments).output().unwrap()
     }
 
     /// Lists the containers and volumes that it has at all, but for the supervisor's.
@@ -155,9 +150,9 @@ impl Drop for OwnEngine {
         if std::thread::panicking() {
             eprintln!("--- log of the engine\n{}\n---", self.log());
         }
-        let containers = run_docker(&["--host", &self.host(), "ps", "--all", "--quiet"]);
+        let containers = self.run(&["ps", "--all", "--quiet"]);
         for id in String::from_utf8_lossy(&containers.stdout).lines() {
-            run_docker(&["--host", &self.host(), "rm", "--force", "--volumes", id]);
+            self.run(&["rm", "--force", "--volumes", id]);
         }
         self.stop();
         let containerd = Pid::from_child(&self.containerd);

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 use crate::between::{Between, Manner};
+use crate::fixture::config_of;
 use crate::inside::{output, spec};
 use crate::own_engine::{OwnEngine, SMALL};
 use crate::registry::Registry;
@@ -36,7 +37,7 @@ impl Pull {
 
     /// A server whose own image is this one.
     fn provider(&self, image: &str, pull: PullPolicy) -> DockerProvider {
-        let mut config = self.engine.config(self.state.path());
+        let mut config = config_of(&self.engine, self.state.path());
         config.images.default = image.into();
         config.images.pull = pull;
         config.images.pull_silence = Duration::from_secs(3);

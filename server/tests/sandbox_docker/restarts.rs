@@ -8,6 +8,7 @@ use backspace_server::sandbox::{ExecSpec, SandboxError, SandboxProvider as _};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
+use crate::fixture::config_of;
 use crate::inside::{MINUTE, output, spec};
 use crate::own_engine::OwnEngine;
 
@@ -20,7 +21,7 @@ type End = fn(&mut OwnEngine);
 /// Ends an engine while a command runs, which must be told soon; begins it again, and sweeps.
 async fn nothing_is_left_after(end: End) {
     let (mut engine, state) = (OwnEngine::start(), TempDir::new().unwrap());
-    let provider = DockerProvider::new(engine.config(state.path()), Jobs::new()).unwrap();
+    let provider = DockerProvider::new(config_of(&engine, state.path()), Jobs::new()).unwrap();
     let asked = spec();
     let sandbox = provider.create(asked.clone()).await.unwrap();
     let (chunks, mut received) = mpsc::channel(4);

@@ -8,6 +8,7 @@ use backspace_server::sandbox::{SandboxError, SandboxProvider as _};
 use tempfile::TempDir;
 
 use crate::between::{Between, Manner};
+use crate::fixture::config_of;
 use crate::inside::{output, spec};
 use crate::own_engine::OwnEngine;
 
@@ -16,7 +17,7 @@ fn through(engine: &OwnEngine, state: &TempDir, manner: Manner) -> (Between, Doc
     let socket = state.path().join("between.sock");
     drop(std::fs::remove_file(&socket));
     let between = Between::sockets(manner, &engine.socket(), &socket);
-    let mut config = engine.config(state.path());
+    let mut config = config_of(engine, state.path());
     config.engine = EngineAddress::Socket(socket);
     config.answer_deadline = Duration::from_secs(2);
     (between, DockerProvider::new(config, Jobs::new()).unwrap())
@@ -35,7 +36,7 @@ async fn a_slow_engine_is_waited_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_never_comes_fails_a_creation_in_time_and_leaves_nothing_after_a_sweep() {
     let (engine, state) = (OwnEngine::start(), TempDir::new().unwrap());
-    let direct = DockerProvider::new(engine.config(state.path()), Jobs::new()).unwrap();
+    let direct = DockerProvider::new(config_of(&engine, state.path()), Jobs::new()).unwrap();
     for (start, part) in [
         ("GET", "/images/"),
         ("POST", "/containers/create"),

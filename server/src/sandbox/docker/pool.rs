@@ -144,7 +144,19 @@ pub(super) async fn keep(maker: Weak<Maker>, stop: CancellationToken) {
             match maker.make_ready(kind).await {
                 Ok(ready) => {
                     maker.pool.ready().push(ready);
-                    tracing::debug!(numbers = ?maker.pool.numbers(), "a container is ready");
+                    let PoolNumbers {
+                        size,
+                        ready,
+                        hits,
+                        misses,
+                    } = maker.pool.numbers();
+                    tracing::debug!(
+                        pool.size = size,
+                        pool.ready = ready,
+                        pool.hits = hits,
+                        pool.misses = misses,
+                        "a container is ready"
+                    );
                     continue;
                 }
                 // Tried again when the next one is wanted, or at the next look.

@@ -72,7 +72,8 @@ impl Maker {
         let listed = self.engine.client().list_containers(Some(options)).await;
         let listed = listed.map_err(|error| self.engine.fault("list the containers", error))?;
         let own = listed.into_iter().filter_map(|container| {
-            let names = container.names.unwrap_or_default();
+            // A busy engine may go on listing one that it has removed, without a name.
+            let names = container.names.filter(|names| !names.is_empty())?;
             let mounts = container.mounts.unwrap_or_default();
             Some(OwnContainer {
                 id: container.id?,
