@@ -49,6 +49,8 @@ pub struct SandboxSpec {
     pub base_bytes: u64,
     /// A cached checkout of the base commit to lie under the work tree.
     pub checkout: Option<PathBuf>,
+    /// What set-up commands left, to lie under the work tree and the home folder.
+    pub setup: Option<KeptSetup>,
     /// After this long the sandbox ends by itself, whatever became of the server.
     pub deadline: Duration,
 }
@@ -65,9 +67,21 @@ impl SandboxSpec {
             objects: None,
             base_bytes: 0,
             checkout: None,
+            setup: None,
             deadline,
         }
     }
+}
+
+/// What set-up commands left in a sandbox of their own, to lie read-only under folders of later ones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptSetup {
+    /// Lies under the work tree, and under its checkout: what a checkout has hides what this has.
+    pub work_tree: PathBuf,
+    /// Lies under the home folder.
+    pub home: PathBuf,
+    /// What was noted when it was kept.
+    pub note: String,
 }
 
 /// Limits of a sandbox.
@@ -293,6 +307,11 @@ pub trait SandboxProvider: Send + Sync + 'static {
         Ok(None)
     }
 
+    /// Returns what differs when the tools of sandboxes differ that have no image; empty for those that have one.
+    fn tools(&self) -> String {
+        String::new()
+    }
+
     /// Makes a sandbox whose work tree is empty, or the checkout if one was given.
     async fn create(&self, spec: SandboxSpec) -> Result<Arc<dyn Sandbox>, SandboxError>;
 
@@ -325,6 +344,31 @@ pub trait SandboxProvider: Send + Sync + 'static {
     /// Returns how those do that are kept ready, for metrics; `None` where none ever are.
     fn pool(&self) -> Option<PoolNumbers> {
         None
+    }
+
+    /// Returns what set-up commands left, kept under a key, for `SandboxSpec::setup`.
+    async fn setup(&self, _key: &str) -> Option<KeptSetup> {
+        None
+    }
+
+    /// Makes a sandbox whose work tree and home folder can be kept; `None` where the backend keeps none. As it runs
+    /// commands, the disk limit holds for both together, if softer than elsewhere.
+    async fn create_for_setup(&self, _spec: SandboxSpec) -> Result<Option<Arc<dyn Sandbox>>, SandboxError> {
+        Ok(None)
+    }
+
+    /// Ends a sandbox of `create_for_setup`, and keeps its folders as they are, with a note of a line, under a key; or
+    /// drops them and returns what another has kept under it meanwhile. `None`, and the sandbox lives on, when it can't.
+    /// All or nothing is kept, whatever happens meanwhile. Nobody writes in it from then on, and it goes when the
+    /// server's room for such is full, but never from under a sandbox.
+    async fn keep_setup(
+        &self,
+        _sandbox: &Arc<dyn Sandbox>,
+        _key: &str,
+        _note: &str,
+        _bytes: u64,
+    ) -> Result<Option<KeptSetup>, SandboxError> {
+        Ok(None)
     }
 
     /// Returns how often `sweep` is worth calling while this server runs; `None` where only a crash leaves sandboxes.

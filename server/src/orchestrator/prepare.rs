@@ -116,6 +116,7 @@ fn sandbox_spec(parts: &Parts, log: &RunLog, id: SandboxId, mirror: &Mirror, ima
         objects: Some(mirror.objects.clone()),
         base_bytes: mirror.bytes,
         checkout: None,
+        setup: None,
         deadline: spec.limits.max_duration + SANDBOX_SLACK,
     }
 }
