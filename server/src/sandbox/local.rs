@@ -247,7 +247,7 @@ impl SandboxProvider for LocalProvider {
         note: &str,
         bytes: u64,
     ) -> Result<Option<KeptSetup>, SandboxError> {
-        if !self.maker.can_keep_setup(sandbox.id()) {
+        if !self.maker.can_keep_setup(sandbox.id(), bytes) {
             return Ok(None);
         }
         let (maker, sandbox) = (Arc::clone(&self.maker), Arc::clone(sandbox));

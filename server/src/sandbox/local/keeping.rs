@@ -84,9 +84,9 @@ impl Maker {
         self.checkouts.are_usable() && self.folders.of(id).image().is_none()
     }
 
-    /// Tells whether the folders of a sandbox can be kept as what set-up commands left.
-    pub(super) fn can_keep_setup(&self, id: SandboxId) -> bool {
-        self.setups.are_usable() && self.folders.of(id).home().is_dir()
+    /// Tells whether the folders of a sandbox, of that many bytes, can be kept as what set-up commands left.
+    pub(super) fn can_keep_setup(&self, id: SandboxId, bytes: u64) -> bool {
+        self.setups.has_room(bytes) && self.folders.of(id).home().is_dir()
     }
 
     /// Removes what is over its size and under no sandbox.

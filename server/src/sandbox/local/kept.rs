@@ -113,6 +113,11 @@ impl Kept {
         self.usable.load(Ordering::Relaxed)
     }
 
+    /// Tells whether so many bytes would ever be kept.
+    pub(super) fn has_room(&self, bytes: u64) -> bool {
+        self.are_usable() && bytes <= self.most_bytes
+    }
+
     /// Stops using what is kept: it could not be laid under a folder.
     pub(super) fn give_up(&self, error: &SandboxError) {
         if self.usable.swap(false, Ordering::Relaxed) {
