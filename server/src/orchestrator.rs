@@ -34,6 +34,7 @@ mod recording;
 mod run;
 mod run_log;
 mod scheduler;
+mod setup;
 mod stated;
 mod text_log;
 mod verify;
