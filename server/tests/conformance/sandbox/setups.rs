@@ -9,7 +9,7 @@ use super::{Fixture, text};
 
 /// Leaves files in both folders, among them what must be harmless where it is kept.
 const SET_UP: &str = "mkdir -p deps/deep && echo kept >deps/deep/file && ln -s /etc/passwd deps/link && mkfifo deps/pipe \
-     && truncate -s 1T deps/hole && ln -s / outside && mkdir -p ~/.cache && echo kept >~/.cache/file \
+     && truncate -s 9G deps/hole && ln -s / outside && mkdir -p ~/.cache && echo kept >~/.cache/file \
      && cp /bin/true deps/program && chmod 4755 deps/program && echo kept >config";
 
 /// What a later sandbox sees of that.
