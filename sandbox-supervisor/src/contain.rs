@@ -25,6 +25,9 @@ const MEMORY_EVENTS: [&str; 2] = [
     "/sys/fs/cgroup/memory/memory.oom_control",
 ];
 
+/// Home folder of commands.
+const HOME: &str = "/home/agent";
+
 /// Variables that are ours and not the image's.
 const OWN_VARIABLES: [&str; 7] = ["HOME", "HOSTNAME", "LOGNAME", "PWD", "SHELL", "TERM", "USER"];
 
@@ -54,6 +57,11 @@ fn prepare() -> io::Result<SupervisorConfig> {
     }
     let mut config = SupervisorConfig::new(input, output);
     own(&config.work_tree)?;
+    config.watched_bytes = watched_bytes()?;
+    if config.watched_bytes.is_some() {
+        own(Path::new(HOME))?;
+        config.watched.push(HOME.into());
+    }
     config.command_user = Some((COMMAND_ID, COMMAND_ID));
     config.nested_pid_namespace = false;
     config.survives_end_of_input = true;
@@ -69,12 +77,18 @@ fn prepare() -> io::Result<SupervisorConfig> {
     Ok(config)
 }
 
-/// Gives the commands their work tree: an engine makes it root's.
-fn own(work_tree: &Path) -> io::Result<()> {
-    if std::fs::symlink_metadata(work_tree)?.uid() == COMMAND_ID {
+/// Returns what work tree and home folder may take together, where both are in volumes: the argument after the mode.
+fn watched_bytes() -> io::Result<Option<u64>> {
+    let bytes = std::env::args().nth(2).map(|text| text.parse());
+    bytes.transpose().map_err(io::Error::other)
+}
+
+/// Gives the commands a folder of theirs: an engine makes it root's.
+fn own(folder: &Path) -> io::Result<()> {
+    if std::fs::symlink_metadata(folder)?.uid() == COMMAND_ID {
         return Ok(());
     }
-    chown(work_tree, Some(COMMAND_ID), Some(COMMAND_ID))
+    chown(folder, Some(COMMAND_ID), Some(COMMAND_ID))
 }
 
 /// Returns the variables that this process was given, as far as they are text.

@@ -229,6 +229,9 @@ fn config(prepared: Prepared) -> SupervisorConfig {
     };
     config.spill_folder = PathBuf::from("/.backspace/spill");
     config.memory_events = memory_events;
+    if plan.home.is_some() {
+        config.watched.push("/home/agent".into());
+    }
     config.watched_bytes = plan.disk_image.is_none().then_some(plan.limits.file_bytes);
     for (name, value) in plan.environment {
         config.environment.retain(|(other, _)| *other != name);

@@ -33,7 +33,9 @@ pub struct LaunchPlan {
     /// and the spill's folders are then in it, and made there when missing.
     pub disk_image: Option<PathBuf>,
     /// What the work tree is made of.
-    pub work_tree: WorkTree,
+    pub work_tree: Tree,
+    /// What the home folder is made of; of memory when `None`.
+    pub home: Option<Tree>,
     /// Folder for long outputs.
     pub spill: PathBuf,
     /// Objects of the mirror, shown read-only.
@@ -63,19 +65,19 @@ pub enum Identity {
     Own,
 }
 
-/// What the work tree is made of.
+/// What a folder that commands write in is made of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum WorkTree {
+pub enum Tree {
     /// A folder of its own.
     Folder {
         /// The folder.
         path: PathBuf,
     },
-    /// An overlay over a cached checkout.
+    /// An overlay over what earlier sandboxes made.
     Overlay {
-        /// The checkout, never written.
-        lower: PathBuf,
+        /// Folders that are never written, at least one; what is in one hides what is in those after it.
+        lower: Vec<PathBuf>,
         /// What was changed.
         upper: PathBuf,
         /// The overlay's own folder, on the file system of `upper`.
@@ -216,9 +218,14 @@ mod tests {
             identity: Identity::Mapped { command_id: 200_000 },
             host_name: "sandbox".into(),
             disk_image: None,
-            work_tree: WorkTree::Folder {
+            work_tree: Tree::Folder {
                 path: "/state/work".into(),
             },
+            home: Some(Tree::Overlay {
+                lower: vec!["/state/kept/home".into()],
+                upper: "/state/overlay/home-upper".into(),
+                scratch: "/state/overlay/home-scratch".into(),
+            }),
             spill: "/state/spill".into(),
             objects: None,
             shown: vec!["/usr".into()],

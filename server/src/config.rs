@@ -50,6 +50,8 @@ pub struct Config {
     pub supervisor: Option<PathBuf>,
     /// Limits of each sandbox.
     pub sandbox_limits: SandboxLimits,
+    /// Most bytes of what set-up commands left that are kept; 0 keeps none.
+    pub setup_bytes: u64,
     /// Default container image.
     pub image: String,
     /// Image patterns that a Task may ask for.
@@ -190,6 +192,7 @@ impl Reader<'_> {
             &[("text", LogFormat::Text), ("json", LogFormat::Json)],
         );
         let sandbox_limits = self.sandbox_limits();
+        let setup_mib = self.number("BACKSPACE_SETUP_CACHE_MIB", 0..=1_048_576);
         let limits = self.limits();
         let local_roots = self.local_roots();
         let allowed_hosts = self.allowed_hosts();
@@ -214,6 +217,7 @@ impl Reader<'_> {
             sandbox: sandbox?,
             supervisor: self.path("BACKSPACE_SUPERVISOR"),
             sandbox_limits: sandbox_limits?,
+            setup_bytes: setup_mib? << 20,
             image: self.text("BACKSPACE_IMAGE").unwrap_or_default(),
             allowed_images: self.values.list("BACKSPACE_ALLOWED_IMAGES"),
             docker: docker?,

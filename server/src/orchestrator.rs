@@ -36,6 +36,7 @@ mod run;
 mod run_log;
 mod scheduler;
 mod session;
+mod setup;
 mod stated;
 mod text_log;
 mod verify;

@@ -11,16 +11,18 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+pub use self::spec::{KeptSetup, SandboxLimits, SandboxSpec};
 pub use sandbox_supervisor::protocol::{FileError, FileReply, FileRequest};
 
 use crate::task::event::OutputStream;
 use crate::task::host::rules::HostRules;
-use crate::task::id::{Epoch, SandboxId};
+use crate::task::id::SandboxId;
 
 pub mod docker;
 pub mod egress;
 pub mod local;
 mod making;
+mod spec;
 pub mod supervised;
 mod trial;
 
@@ -29,73 +31,6 @@ pub const WORK_TREE: &str = "/workspace";
 
 /// Read-only folder of the mirror's objects inside a sandbox that was given one.
 pub const OBJECTS: &str = "/.backspace/objects";
-
-/// What a sandbox is to be.
-#[derive(Clone, Debug)]
-pub struct SandboxSpec {
-    /// Its id; labels and folders carry it.
-    pub id: SandboxId,
-    /// Fencing number of the run that makes it; the supervisor obeys the highest it has seen.
-    pub epoch: Epoch,
-    /// Limits.
-    pub limits: SandboxLimits,
-    /// Container image, for backends that use one.
-    pub image: Option<String>,
-    /// Environment of every command, beside the fixed one. Never a secret.
-    pub environment: Vec<(String, String)>,
-    /// Objects of the repository's mirror, shown read-only at `OBJECTS`.
-    pub objects: Option<PathBuf>,
-    /// Bytes of the base once it is checked out: what is small may be sent instead of shown.
-    pub base_bytes: u64,
-    /// A cached checkout of the base commit to lie under the work tree.
-    pub checkout: Option<PathBuf>,
-    /// After this long the sandbox ends by itself, whatever became of the server.
-    pub deadline: Duration,
-}
-
-impl SandboxSpec {
-    /// Returns the spec of a sandbox that belongs to no Task: a new id, the default limits, nothing in it.
-    pub fn of_no_task(deadline: Duration) -> Self {
-        Self {
-            id: SandboxId::random(),
-            epoch: Epoch(1),
-            limits: SandboxLimits::default(),
-            image: None,
-            environment: Vec::new(),
-            objects: None,
-            base_bytes: 0,
-            checkout: None,
-            deadline,
-        }
-    }
-}
-
-/// Limits of a sandbox.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SandboxLimits {
-    /// Memory of all commands together, without swap.
-    pub memory_bytes: u64,
-    /// CPU time per wall time, in thousandths of a CPU.
-    pub cpu_millis: u32,
-    /// Processes and threads.
-    pub pids: u32,
-    /// What the work tree may grow by.
-    pub disk_bytes: u64,
-    /// Each of /tmp and the home folder.
-    pub tmp_bytes: u64,
-}
-
-impl Default for SandboxLimits {
-    fn default() -> Self {
-        Self {
-            memory_bytes: 2 << 30,
-            cpu_millis: 2000,
-            pids: 512,
-            disk_bytes: 10 << 30,
-            tmp_bytes: 512 << 20,
-        }
-    }
-}
 
 /// A command.
 #[derive(Clone, Debug)]
@@ -293,6 +228,11 @@ pub trait SandboxProvider: Send + Sync + 'static {
         Ok(None)
     }
 
+    /// Returns what differs when the tools of sandboxes differ that have no image; empty for those that have one.
+    fn tools(&self) -> String {
+        String::new()
+    }
+
     /// Makes a sandbox whose work tree is empty, or the checkout if one was given.
     async fn create(&self, spec: SandboxSpec) -> Result<Arc<dyn Sandbox>, SandboxError>;
 
@@ -325,6 +265,31 @@ pub trait SandboxProvider: Send + Sync + 'static {
     /// Returns how those do that are kept ready, for metrics; `None` where none ever are.
     fn pool(&self) -> Option<PoolNumbers> {
         None
+    }
+
+    /// Returns what set-up commands left, kept under a key, for `SandboxSpec::setup`.
+    async fn setup(&self, _key: &str) -> Option<KeptSetup> {
+        None
+    }
+
+    /// Makes a sandbox whose work tree and home folder can be kept; `None` where the backend keeps none. As it runs
+    /// commands, the disk limit holds for both together, if softer than elsewhere.
+    async fn create_for_setup(&self, _spec: SandboxSpec) -> Result<Option<Arc<dyn Sandbox>>, SandboxError> {
+        Ok(None)
+    }
+
+    /// Ends a sandbox of `create_for_setup`, and keeps its folders as they are, with a note of a line, under a key; or
+    /// drops them and returns what another has kept under it meanwhile. `None`, and the sandbox lives on, when it can't.
+    /// All or nothing is kept, whatever happens meanwhile. Nobody writes in it from then on, and it goes when the
+    /// server's room for such is full, but never from under a sandbox.
+    async fn keep_setup(
+        &self,
+        _sandbox: &Arc<dyn Sandbox>,
+        _key: &str,
+        _note: &str,
+        _bytes: u64,
+    ) -> Result<Option<KeptSetup>, SandboxError> {
+        Ok(None)
     }
 
     /// Returns how often `sweep` is worth calling while this server runs; `None` where only a crash leaves sandboxes.

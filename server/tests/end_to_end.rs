@@ -75,6 +75,8 @@ mod repository;
 mod script;
 #[path = "end_to_end/server.rs"]
 mod server;
+#[path = "end_to_end/setups.rs"]
+mod setups;
 #[path = "end_to_end/site.rs"]
 mod site;
 #[path = "end_to_end/telemetry.rs"]

@@ -64,7 +64,16 @@ fn docker() -> conformance::Fixture {
     conformance::Fixture {
         provider: std::sync::Arc::new(provider),
         spec: inside::spec(),
-        _guard: Box::new(state),
+        _guard: Box::new(Kept(state)),
+    }
+}
+
+/// Removes what is kept at the engine, which outlives every server.
+struct Kept(tempfile::TempDir);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        fixture::remove_volumes(self.0.path());
     }
 }
 

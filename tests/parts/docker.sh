@@ -47,9 +47,9 @@ export BACKSPACE_TEST_PATHS=shared
 "${CARGO:-cargo}" test --locked -p backspace-server --test sandbox_docker -- --include-ignored
 BACKSPACE_IMAGE=$image DEMO_SANDBOX=docker sh demo/run.sh "$BINARIES" >"$work/demo.log" 2>&1 || { cat "$work/demo.log"; exit 1; }
 echo "a whole task: ok"
-echo "-- servers that crash, stop, and cancel"
+echo "-- servers that crash, stop, cancel, and keep set-ups"
 BACKSPACE_IMAGE=$image BACKSPACE_TEST_SANDBOX=docker "${CARGO:-cargo}" test --locked -p backspace-server --test end_to_end -- \
-    --include-ignored crash:: cancel:: drain:: engine:: images::
+    --include-ignored crash:: cancel:: drain:: engine:: images:: setups::
 # Servers that a test kills for good leave what they kept ready, which ends by itself within an hour.
 docker ps --all --quiet --filter label=backspace.instance >>"$work/before"
 

@@ -12,7 +12,7 @@ use std::os::unix::fs::{DirBuilderExt as _, chown};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use sandbox_supervisor::plan::{LaunchFault, LaunchPlan, Layer, WorkTree};
+use sandbox_supervisor::plan::{LaunchFault, LaunchPlan, Layer, Tree};
 
 use super::devices;
 use super::system::{self, attribute};
@@ -98,13 +98,22 @@ fn attach(image: &File) -> io::Result<Device> {
 fn make_folders(plan: &LaunchPlan, command_id: u32) -> io::Result<()> {
     let supervisor_id = command_id + 1;
     folder(&plan.spill, 0o755, supervisor_id)?;
-    match &plan.work_tree {
-        WorkTree::Folder { path } => folder(path, 0o755, command_id),
-        WorkTree::Overlay { upper, scratch, .. } => {
+    make_tree(&plan.work_tree, 0o755, command_id)?;
+    match &plan.home {
+        Some(home) => make_tree(home, 0o700, command_id),
+        None => Ok(()),
+    }
+}
+
+fn make_tree(tree: &Tree, mode: u32, command_id: u32) -> io::Result<()> {
+    let supervisor_id = command_id + 1;
+    match tree {
+        Tree::Folder { path } => folder(path, mode, command_id),
+        Tree::Overlay { upper, scratch, .. } => {
             if let Some(parent) = upper.parent() {
                 folder(parent, 0o755, supervisor_id)?;
             }
-            folder(upper, 0o755, command_id)?;
+            folder(upper, mode, command_id)?;
             folder(scratch, 0o700, supervisor_id)
         }
     }

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
 
-use sandbox_supervisor::plan::{Identity, LaunchFault, LaunchPlan, Layer, PROBE, WorkTree};
+use sandbox_supervisor::plan::{Identity, LaunchFault, LaunchPlan, Layer, PROBE, Tree};
 
 use super::system::{self, attribute};
 use super::{identity, overlay};
@@ -23,12 +23,16 @@ const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 /// Any folder that exists everywhere; it is covered by the new root, in this mount namespace only.
 const STAGE: &str = "/usr";
 
+/// The home folder of commands.
+const HOME: &str = "home/agent";
+
 /// Host folders, ready to be mounted.
 pub(crate) struct Trees {
     shown: Vec<Shown>,
     devices: Vec<(&'static str, OwnedFd)>,
     hidden: Vec<(PathBuf, Option<OwnedFd>)>,
-    work: Work,
+    work: Opened,
+    home: Option<Opened>,
     spill: OwnedFd,
     objects: Option<OwnedFd>,
     probe: Option<OwnedFd>,
@@ -39,7 +43,7 @@ enum Shown {
     Link { path: PathBuf, target: PathBuf },
 }
 
-pub(crate) enum Work {
+pub(crate) enum Opened {
     Folder(OwnedFd),
     Overlay(overlay::Layers),
 }
@@ -93,7 +97,12 @@ pub(crate) fn open(plan: &LaunchPlan) -> Result<Trees, LaunchFault> {
         shown,
         devices,
         hidden,
-        work: open_work(plan)?,
+        work: open_writable(&plan.work_tree, plan.identity)?,
+        home: plan
+            .home
+            .as_ref()
+            .map(|home| open_writable(home, plan.identity))
+            .transpose()?,
         spill: open_tree(&plan.spill, DATA)?,
         objects: plan
             .objects
@@ -121,15 +130,15 @@ fn open_shown(path: &Path, metadata: &fs::Metadata) -> Result<Shown, LaunchFault
     })
 }
 
-fn open_work(plan: &LaunchPlan) -> Result<Work, LaunchFault> {
-    match &plan.work_tree {
-        WorkTree::Folder { path } => open_tree(path, OWN_FOLDER).map(Work::Folder),
-        WorkTree::Overlay { lower, upper, scratch } => {
-            let shown_as = match plan.identity {
+fn open_writable(tree: &Tree, identity: Identity) -> Result<Opened, LaunchFault> {
+    match tree {
+        Tree::Folder { path } => open_tree(path, OWN_FOLDER).map(Opened::Folder),
+        Tree::Overlay { lower, upper, scratch } => {
+            let shown_as = match identity {
                 Identity::Mapped { command_id } => Some(command_id),
                 Identity::Own => None,
             };
-            overlay::open(lower, upper, scratch, shown_as).map(Work::Overlay)
+            overlay::open(lower, upper, scratch, shown_as).map(Opened::Overlay)
         }
     }
 }
@@ -143,16 +152,17 @@ pub(crate) fn build(plan: &LaunchPlan, trees: Trees) -> Result<(), LaunchFault> 
 
     // What is shown may lie below one of these, e.g. a toolchain in /run.
     make_memory_folders(plan)?;
+    if let Some(home) = &trees.home {
+        make_folder(Path::new(HOME)).map_err(fault(format!("make /{HOME}")))?;
+        mount_writable(home, Path::new(HOME))?;
+    }
     show(&trees)?;
     make_etc().map_err(fault("write /etc"))?;
     make_devices(plan, &trees)?;
     for name in ["proc", "sys", "workspace", ".backspace/spill"] {
         make_folder(Path::new(name)).map_err(fault(format!("make /{name}")))?;
     }
-    match trees.work {
-        Work::Folder(tree) => attach(&tree, Path::new("workspace"))?,
-        Work::Overlay(layers) => overlay::mount(&layers)?,
-    }
+    mount_writable(&trees.work, Path::new("workspace"))?;
     attach(&trees.spill, Path::new(".backspace/spill"))?;
     if let Some(objects) = &trees.objects {
         make_folder(Path::new(".backspace/objects")).map_err(fault("make /.backspace/objects"))?;
@@ -163,6 +173,13 @@ pub(crate) fn build(plan: &LaunchPlan, trees: Trees) -> Result<(), LaunchFault> 
         attach(probe, &relative(Path::new(PROBE)))?;
     }
     Ok(())
+}
+
+fn mount_writable(opened: &Opened, target: &Path) -> Result<(), LaunchFault> {
+    match opened {
+        Opened::Folder(tree) => attach(tree, target),
+        Opened::Overlay(layers) => overlay::mount(layers, target),
+    }
 }
 
 pub(crate) fn attach(tree: &OwnedFd, target: &Path) -> Result<(), LaunchFault> {
@@ -256,11 +273,9 @@ fn make_devices(plan: &LaunchPlan, trees: &Trees) -> Result<(), LaunchFault> {
 fn make_memory_folders(plan: &LaunchPlan) -> Result<(), LaunchFault> {
     const RUN_BYTES: u64 = 16 << 20;
     let limits = plan.limits;
-    for (name, mode, bytes) in [
-        ("tmp", "1777", limits.tmp_bytes),
-        ("home/agent", "0700", limits.tmp_bytes),
-        ("run", "0755", RUN_BYTES),
-    ] {
+    let home = plan.home.is_none().then_some((HOME, "0700", limits.tmp_bytes));
+    let others = [("tmp", "1777", limits.tmp_bytes), ("run", "0755", RUN_BYTES)];
+    for (name, mode, bytes) in others.into_iter().chain(home) {
         make_folder(Path::new(name)).map_err(fault(format!("make /{name}")))?;
         mount_sized(name, mode, bytes, limits.tmp_inodes)?;
     }

@@ -22,8 +22,10 @@ pub struct SupervisorConfig {
     pub survives_end_of_input: bool,
     /// The work tree; where relative paths start.
     pub work_tree: PathBuf,
-    /// Most bytes that the work tree may take, where no file system limits it: watched while commands run.
+    /// Most bytes that `watched` may take together, where no file system limits them: watched while commands run.
     pub watched_bytes: Option<u64>,
+    /// The work tree, and the home folder where that is on a disk.
+    pub watched: Vec<PathBuf>,
     /// Folders that commands may write in, for landlock; those that don't exist are left out.
     pub writable: Vec<PathBuf>,
     /// Where long outputs are kept. Made if missing; should not be writable by commands.
@@ -47,6 +49,7 @@ impl SupervisorConfig {
             survives_end_of_input: false,
             work_tree: "/workspace".into(),
             watched_bytes: None,
+            watched: vec!["/workspace".into()],
             writable: ["/workspace", "/tmp", "/home/agent", "/run", "/dev"]
                 .map(PathBuf::from)
                 .to_vec(),

@@ -373,7 +373,7 @@ impl EventLoop {
 
     fn watch_growth(&mut self) {
         let is_idle = self.execs.is_empty() && self.growth.worker().is_none();
-        if !is_idle && self.growth.advance(&self.config.work_tree, &self.confinement) {
+        if !is_idle && self.growth.advance(&self.config.watched, &self.confinement) {
             self.execs.values_mut().for_each(Exec::kill_for_disk);
         }
     }

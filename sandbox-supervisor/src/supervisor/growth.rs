@@ -1,4 +1,4 @@
-//! Watches how much the work tree takes, where no file system limits it.
+//! Watches how much the work tree takes, and the home folder where it is on a disk, where no file system limits them.
 //!
 //! Looks while commands run, and ends them when the tree has outgrown its limit: a bound that holds within
 //! seconds, not a wall. Only growth ends a command, so that one which cleans up can do so. What is measured is
@@ -59,13 +59,13 @@ impl GrowthWatch {
     }
 
     /// Begins to look if it is time, or takes what a look has found; true when the tree has outgrown its limit.
-    pub(super) fn advance(&mut self, work_tree: &Path, confinement: &Confinement) -> bool {
+    pub(super) fn advance(&mut self, watched: &[PathBuf], confinement: &Confinement) -> bool {
         let Some(limit_bytes) = self.limit_bytes else {
             return false;
         };
         let Some((worker, begun)) = &mut self.look else {
             if self.next <= Instant::now() {
-                self.begin(work_tree, confinement);
+                self.begin(watched, confinement);
             }
             return false;
         };
@@ -82,9 +82,9 @@ impl GrowthWatch {
         grew && bytes > limit_bytes
     }
 
-    fn begin(&mut self, work_tree: &Path, confinement: &Confinement) {
+    fn begin(&mut self, watched: &[PathBuf], confinement: &Confinement) {
         let look = Worker::start(TIME_LIMIT, SIZE_BYTES, || {
-            let size = become_confined(confinement).and_then(|()| size_of(work_tree));
+            let size = become_confined(confinement).and_then(|()| size_of_all(watched));
             size.map_or_else(|_| Vec::new(), |bytes| bytes.to_le_bytes().to_vec())
         });
         match look {
@@ -92,6 +92,10 @@ impl GrowthWatch {
             Err(_) => self.next = Instant::now() + PAUSE,
         }
     }
+}
+
+fn size_of_all(trees: &[PathBuf]) -> io::Result<u64> {
+    trees.iter().map(|tree| size_of(tree)).sum()
 }
 
 /// Adds up what a tree takes. What comes or goes meanwhile may or may not be counted.

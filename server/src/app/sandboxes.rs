@@ -44,6 +44,7 @@ pub(super) async fn choose(config: &Config, jobs: &Jobs, degraded: &mut Vec<Stri
 
 async fn local(config: &Config, supervisor: std::path::PathBuf, jobs: &Jobs) -> Result<Tried, String> {
     let mut local = LocalConfig::new(config.data_folder.join("sandboxes"), supervisor);
+    local.setup_bytes = config.setup_bytes;
     local.egress.private_ranges = config.private_ranges.clone();
     let provider = LocalProvider::new(local, jobs.clone()).map_err(|error| error.to_string())?;
     try_out(provider).await
@@ -63,6 +64,7 @@ async fn docker(config: &Config, supervisor: std::path::PathBuf, jobs: &Jobs) ->
         runtime,
         pool_size,
         pool_limits: config.sandbox_limits,
+        setup_bytes: config.setup_bytes,
         ..DockerConfig::new(config.data_folder.join("docker"), supervisor, &config.image)
     };
     docker.images.allowed.clone_from(&config.allowed_images);

@@ -25,7 +25,7 @@ use settings::{RepositorySettings, SettingsError};
 use tree::{TreeError, TreeListing};
 
 /// Version of the form of `Analysis`; a cached one of another version is made anew.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// What is known of a commit.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -13,12 +13,31 @@ use crate::orchestrator::content_key::content_key;
 use crate::orchestrator::run::Halt;
 use crate::orchestrator::workbench::discard;
 use crate::orchestrator::workspace::Workspace;
-use crate::sandbox::{Sandbox, SandboxError, SandboxSpec};
+use crate::sandbox::{KeptSetup, Sandbox, SandboxError, SandboxSpec};
 use crate::task::branch::BranchName;
 use crate::task::id::Timestamp;
 
 /// Files and folders from which on a checkout is kept.
 const LEAST_ENTRIES: u64 = 1_500;
+
+/// A sandbox with the base in its work tree.
+pub(super) struct Furnished {
+    pub(super) sandbox: Arc<dyn Sandbox>,
+    pub(super) workspace: Workspace,
+    /// What set-up commands left, where it lies under the sandbox's folders.
+    pub(super) setup: Option<KeptSetup>,
+    /// How the base came there.
+    pub(super) origin: Origin,
+}
+
+/// How the base came into a work tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// It was checked out there.
+    Fresh,
+    /// It lies over a kept checkout.
+    Kept,
+}
 
 /// Makes a sandbox with the base in its work tree.
 pub(super) async fn furnish(
@@ -27,7 +46,7 @@ pub(super) async fn furnish(
     mirror: &Mirror,
     quarantine: &Quarantine,
     branch: &BranchName,
-) -> Result<(Arc<dyn Sandbox>, Workspace), Halt> {
+) -> Result<Furnished, Halt> {
     if mirror.entries < LEAST_ENTRIES {
         return anew(parts, spec, quarantine, branch).await;
     }
@@ -54,6 +73,7 @@ async fn keep(
     branch: &BranchName,
     key: &str,
 ) -> Result<bool, Halt> {
+    let spec = SandboxSpec { setup: None, ..spec };
     let unfit = format!("unfit checkout:1:{key}");
     if parts.store.recall(&unfit).await?.is_some() {
         return Ok(false);
@@ -85,7 +105,7 @@ async fn over_checkout(
     spec: &SandboxSpec,
     quarantine: &Quarantine,
     key: &str,
-) -> Result<Option<(Arc<dyn Sandbox>, Workspace)>, Halt> {
+) -> Result<Option<Furnished>, Halt> {
     let Some(checkout) = parts.sandboxes.checkout(key).await else {
         return Ok(None);
     };
@@ -93,11 +113,13 @@ async fn over_checkout(
         checkout: Some(checkout),
         ..spec.clone()
     };
-    match parts.sandboxes.create(spec).await {
-        Ok(sandbox) => {
-            let workspace = Workspace::over_checkout(Arc::clone(&sandbox), quarantine.clone());
-            Ok(Some((sandbox, workspace)))
-        }
+    match create(parts, spec).await {
+        Ok((sandbox, setup)) => Ok(Some(Furnished {
+            workspace: Workspace::over_checkout(Arc::clone(&sandbox), quarantine.clone()),
+            sandbox,
+            setup,
+            origin: Origin::Kept,
+        })),
         Err(error @ (SandboxError::Unavailable { .. } | SandboxError::Unsupported { .. })) => {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
@@ -114,14 +136,37 @@ async fn anew(
     spec: SandboxSpec,
     quarantine: &Quarantine,
     branch: &BranchName,
-) -> Result<(Arc<dyn Sandbox>, Workspace), Halt> {
-    let sandbox = parts.sandboxes.create(spec).await?;
+) -> Result<Furnished, Halt> {
+    let (sandbox, setup) = create(parts, spec).await?;
     match Workspace::materialize(Arc::clone(&sandbox), quarantine.clone(), branch).await {
-        Ok(workspace) => Ok((sandbox, workspace)),
+        Ok(workspace) => Ok(Furnished {
+            sandbox,
+            workspace,
+            setup,
+            origin: Origin::Fresh,
+        }),
         Err(error) => {
             discard(sandbox.as_ref()).await;
             Err(error.into())
         }
+    }
+}
+
+/// Makes a sandbox over what set-up commands left, or without it where that can't be used.
+async fn create(parts: &Parts, spec: SandboxSpec) -> Result<(Arc<dyn Sandbox>, Option<KeptSetup>), SandboxError> {
+    let Some(setup) = spec.setup.clone() else {
+        return Ok((parts.sandboxes.create(spec).await?, None));
+    };
+    match parts.sandboxes.create(spec.clone()).await {
+        Err(error @ (SandboxError::Unavailable { .. } | SandboxError::Unsupported { .. })) => {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the kept result of a set-up can't be used; its commands run again"
+            );
+            let spec = SandboxSpec { setup: None, ..spec };
+            Ok((parts.sandboxes.create(spec).await?, None))
+        }
+        made => Ok((made?, Some(setup))),
     }
 }
 

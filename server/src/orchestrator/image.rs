@@ -23,10 +23,19 @@ const MAX_SETTINGS_BYTES: usize = 64 << 10;
 /// How often people are told how far an image is: each is an event that is kept.
 const TELL_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Chooses the image and has it ready; `None` is the server's own.
-pub(super) async fn choose(parts: &Parts, log: &RunLog, mirror: &Mirror) -> Result<Option<String>, Halt> {
+/// The image of a coming sandbox.
+#[derive(Debug, Default)]
+pub(super) struct Chosen {
+    /// What is asked for; `None` is the server's own.
+    pub(super) image: Option<String>,
+    /// It with its content; `None` where sandboxes have no image.
+    pub(super) named: Option<String>,
+}
+
+/// Chooses the image and has it ready.
+pub(super) async fn choose(parts: &Parts, log: &RunLog, mirror: &Mirror) -> Result<Chosen, Halt> {
     if !stated::has_images(parts) {
-        return Ok(None);
+        return Ok(Chosen::default());
     }
     let image = match log.record().spec.environment.image {
         Some(image) => Some(image),
@@ -38,10 +47,11 @@ pub(super) async fn choose(parts: &Parts, log: &RunLog, mirror: &Mirror) -> Resu
         tell(log, told)
     );
     said?;
-    if let Some(named) = named? {
+    let named = named?;
+    if let Some(named) = &named {
         log.step(9, &format!("The sandbox is made of {named}")).await?;
     }
-    Ok(image)
+    Ok(Chosen { image, named })
 }
 
 /// Returns the image of the base commit's settings, where the server allows it.

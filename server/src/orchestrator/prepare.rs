@@ -9,19 +9,21 @@ use crate::forge::git::{Mirror, Quarantine};
 use crate::orchestrator::analyse::tree::{SandboxTree, TreeListing};
 use crate::orchestrator::analyse::{AnalyseError, Analysis};
 use crate::orchestrator::baseline::baseline;
+use crate::orchestrator::checkout::{Furnished, Origin};
 use crate::orchestrator::fetch::{fetch, open_repository};
 use crate::orchestrator::run::{Halt, StopSignals};
 use crate::orchestrator::run_log::RunLog;
-use crate::orchestrator::verify::exec_live;
+use crate::orchestrator::setup::Setup;
+use crate::orchestrator::setup::kept::{self, Start};
 use crate::orchestrator::workbench::{Workbench, discard};
 use crate::orchestrator::workspace::Workspace;
 use crate::orchestrator::{Parts, analyse, checkout, image, stated};
-use crate::sandbox::{ExecSpec, Sandbox, SandboxSpec};
+use crate::sandbox::{Sandbox, SandboxSpec};
 use crate::task::branch::BranchName;
 use crate::task::event::EventPayload;
 use crate::task::failure::{Failure, Reason};
-use crate::task::id::{CallId, ObjectId, SandboxId, Timestamp};
-use crate::task::record::{Base, Checkpoint};
+use crate::task::id::{ObjectId, SandboxId, Timestamp};
+use crate::task::record::{Base, Checkpoint, RunProgress};
 use crate::task::state::State;
 
 /// A sandbox outlives its Task's own limit by this much at most.
@@ -35,13 +37,17 @@ pub(super) async fn prepare(parts: &Arc<Parts>, log: &RunLog, signals: &StopSign
     let (mirror, quarantine, base) = signals
         .interrupt(fetch(parts, log, forge.as_ref(), &repository))
         .await?;
-    let (sandbox, workspace) = signals
-        .interrupt(enter_sandbox(parts, log, &mirror, &quarantine, &base))
+    let Entered {
+        sandbox,
+        workspace,
+        set_up,
+    } = signals
+        .interrupt(enter_sandbox(parts, log, &mirror, &quarantine, &base, &repository))
         .await?;
     log.set_sandbox(Some(Arc::clone(&sandbox)));
     let limits = log.record().spec.limits;
     let mut bench = Workbench::new(sandbox, workspace, forge, repository, base, limits);
-    match signals.interrupt(make_ready(parts, log, &mut bench)).await {
+    match signals.interrupt(make_ready(parts, log, &mut bench, set_up)).await {
         Ok(()) => Ok(bench),
         Err(halt) => {
             leave_sandbox(&bench, &halt).await;
@@ -58,6 +64,21 @@ async fn leave_sandbox(bench: &Workbench, halt: &Halt) {
     discard(bench.sandbox.as_ref()).await;
 }
 
+/// A sandbox with the work in it.
+struct Entered {
+    sandbox: Arc<dyn Sandbox>,
+    workspace: Workspace,
+    set_up: SetUp,
+}
+
+/// Whether set-up commands are to run in a sandbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SetUp {
+    ToRun,
+    /// What they left lies there.
+    Done,
+}
+
 /// Enters the work tree that an earlier run left, or makes a new sandbox and restores the checkpoint.
 async fn enter_sandbox(
     parts: &Parts,
@@ -65,7 +86,8 @@ async fn enter_sandbox(
     mirror: &Mirror,
     quarantine: &Quarantine,
     base: &Base,
-) -> Result<(Arc<dyn Sandbox>, Workspace), Halt> {
+    repository: &Repository,
+) -> Result<Entered, Halt> {
     let record = log.record();
     if let Some(id) = record.sandbox_to_enter() {
         // It has its image, which this server need not have any more.
@@ -73,28 +95,78 @@ async fn enter_sandbox(
         if let Some(sandbox) = parts.sandboxes.reattach(spec).await? {
             tracing::info!(sandbox.id = %id, "entered the work tree that was left");
             let workspace = Workspace::reenter(Arc::clone(&sandbox), quarantine.clone()).await?;
-            return Ok((sandbox, workspace));
+            let is_done = record.progress.set_up == Some(id);
+            let set_up = if is_done { SetUp::Done } else { SetUp::ToRun };
+            return Ok(Entered {
+                sandbox,
+                workspace,
+                set_up,
+            });
         }
     }
     let image = image::choose(parts, log, mirror).await?;
     log.step(10, "Making the sandbox").await?;
-    let id = SandboxId::random();
-    // Recorded before it exists, so that a sweep knows whose it is.
-    log.write(Vec::new(), |progress| progress.sandbox = Some(id)).await?;
     let branch =
         BranchName::parse(&base.branch).map_err(|error| Failure::lasting(Reason::Internal, error.to_string()))?;
-    let spec = sandbox_spec(parts, log, id, mirror, image);
-    let (sandbox, workspace) = checkout::furnish(parts, spec, mirror, quarantine, &branch).await?;
-    let Some(checkpoint) = &record.progress.checkpoint else {
-        return Ok((sandbox, workspace));
+    let id = SandboxId::random();
+    let mut spec = sandbox_spec(parts, log, id, mirror, image.image);
+    let start = Start {
+        mirror,
+        quarantine,
+        branch: &branch,
+        origin: &origin(&record.progress, repository, base),
+        image: image.named.as_deref(),
     };
-    match restore(log, &workspace, checkpoint).await {
-        Ok(()) => Ok((sandbox, workspace)),
+    let setup = Setup::of_mirror(parts, log, mirror).await?;
+    spec.setup = setup.kept(parts, log, &start, &spec).await?;
+    // Recorded before it exists, so that a sweep knows whose it is.
+    log.write(Vec::new(), |progress| progress.sandbox = Some(id)).await?;
+    let furnished = checkout::furnish(parts, spec, mirror, quarantine, &branch).await?;
+    match fill(parts, log, mirror, id, &furnished).await {
+        Ok(set_up) => Ok(Entered {
+            sandbox: furnished.sandbox,
+            workspace: furnished.workspace,
+            set_up,
+        }),
         Err(halt) => {
+            let sandbox = furnished.sandbox;
             discard(sandbox.as_ref()).await;
             Err(halt)
         }
     }
+}
+
+/// Returns where the base comes from, for what may only be shared by Tasks that start from there: a commit that a
+/// caller named need not be of any branch.
+fn origin(progress: &RunProgress, repository: &Repository, base: &Base) -> String {
+    match (&repository.commit, &progress.head_branch) {
+        (Some(commit), _) => format!("commit {commit}"),
+        (None, Some(branch)) => format!("branch {branch}"),
+        (None, None) => format!("branch {}", base.branch),
+    }
+}
+
+/// Makes what lies in a new sandbox fit for the work: over what set-up commands left, and with the last checkpoint.
+async fn fill(
+    parts: &Parts,
+    log: &RunLog,
+    mirror: &Mirror,
+    id: SandboxId,
+    furnished: &Furnished,
+) -> Result<SetUp, Halt> {
+    let mut set_up = SetUp::ToRun;
+    if let Some(kept) = &furnished.setup {
+        if furnished.origin == Origin::Kept {
+            kept::refresh(parts, mirror, furnished.sandbox.as_ref(), kept).await?;
+        }
+        log.write(Vec::new(), |progress| progress.set_up = Some(id)).await?;
+        kept::tell(log, kept).await?;
+        set_up = SetUp::Done;
+    }
+    if let Some(checkpoint) = &log.record().progress.checkpoint {
+        restore(log, &furnished.workspace, checkpoint).await?;
+    }
+    Ok(set_up)
 }
 
 async fn restore(log: &RunLog, workspace: &Workspace, checkpoint: &Checkpoint) -> Result<(), Halt> {
@@ -116,11 +188,12 @@ fn sandbox_spec(parts: &Parts, log: &RunLog, id: SandboxId, mirror: &Mirror, ima
         objects: Some(mirror.objects.clone()),
         base_bytes: mirror.bytes,
         checkout: None,
+        setup: None,
         deadline: spec.limits.max_duration + SANDBOX_SLACK,
     }
 }
 
-async fn make_ready(parts: &Parts, log: &RunLog, bench: &mut Workbench) -> Result<(), Halt> {
+async fn make_ready(parts: &Parts, log: &RunLog, bench: &mut Workbench, set_up: SetUp) -> Result<(), Halt> {
     log.step(12, "Looking at the project").await?;
     let analysis = analysis(parts, bench).await?;
     tell_absent(log, &analysis.absent).await?;
@@ -130,11 +203,12 @@ async fn make_ready(parts: &Parts, log: &RunLog, bench: &mut Workbench) -> Resul
     };
     bench.analysis = analysis;
     stated::apply(parts, log, bench).await?;
-    let ready = async {
-        set_up(parts, log, bench).await?;
-        baseline(parts, log, bench).await
-    };
-    let ready = ready.await;
+    if set_up == SetUp::ToRun {
+        let setup = Setup::of(parts, log, &bench.analysis.settings).await?;
+        setup.run(parts, log, bench.sandbox.as_ref()).await?;
+    }
+    bench.sandbox.allow_hosts(bench.hosts.clone()).await?;
+    let ready = baseline(parts, log, bench).await;
     // Also when it failed: what was refused is often why.
     bench.record_denials(log).await?;
     ready
@@ -191,39 +265,4 @@ pub(super) async fn known_analysis(
 
 fn analysis_key(repository: &Repository, commit: &ObjectId) -> String {
     format!("analysis:{}:{}:{commit}", analyse::VERSION, repository.address)
-}
-
-/// Runs the set-up commands, unless the work tree that was entered had them.
-async fn set_up(parts: &Parts, log: &RunLog, bench: &Workbench) -> Result<(), Halt> {
-    let record = log.record();
-    let commands = match record.spec.environment.setup_commands {
-        commands if commands.is_empty() => bench.analysis.settings.setup.commands.clone(),
-        commands => commands,
-    };
-    for (index, command) in commands.iter().enumerate() {
-        log.step(13, &format!("Setting up: {command}")).await?;
-        let call_id = CallId::new(format!("setup.{}", index + 1));
-        let spec = ExecSpec::shell(command, stated::setup_timeout(parts, bench));
-        let report = exec_live(bench.sandbox.as_ref(), spec, log, &call_id).await?;
-        if report.exit_code != Some(0) {
-            let output = parts
-                .redactor
-                .mask(&String::from_utf8_lossy(&report.output))
-                .into_owned();
-            let tail: String = output
-                .chars()
-                .rev()
-                .take(600)
-                .collect::<Vec<_>>()
-                .into_iter()
-                .rev()
-                .collect();
-            let message = format!(
-                "set-up command `{command}` ended with exit code {:?}: {tail}",
-                report.exit_code
-            );
-            return Err(Failure::lasting(Reason::SetupFailed, message).into());
-        }
-    }
-    Ok(())
 }

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use crate::orchestrator::Parts;
+use crate::orchestrator::analyse::settings::RepositorySettings;
 use crate::orchestrator::run::Halt;
 use crate::orchestrator::run_log::RunLog;
 use crate::orchestrator::workbench::Workbench;
@@ -18,7 +19,7 @@ use crate::task::id::Sequence;
 /// The backend whose sandboxes are made of no image.
 const WITHOUT_IMAGES: &str = "local";
 
-/// Applies limits and hosts, and says what has no effect.
+/// Takes limits and hosts over, and says what has no effect.
 pub(super) async fn apply(parts: &Parts, log: &RunLog, bench: &mut Workbench) -> Result<(), Halt> {
     let spec = log.record().spec;
     let settings = &bench.analysis.settings;
@@ -33,7 +34,6 @@ pub(super) async fn apply(parts: &Parts, log: &RunLog, bench: &mut Workbench) ->
     for message in hosts.warning.into_iter().chain(image) {
         warn_once(parts, log, message).await?;
     }
-    bench.sandbox.allow_hosts(hosts.allowed.clone()).await?;
     bench.hosts = hosts.allowed;
     Ok(())
 }
@@ -44,9 +44,24 @@ pub(super) fn has_images(parts: &Parts) -> bool {
 }
 
 /// Returns how long one set-up command may take.
-pub(super) fn setup_timeout(parts: &Parts, bench: &Workbench) -> Duration {
+pub(super) fn setup_timeout(parts: &Parts, settings: &RepositorySettings) -> Duration {
     let longest = parts.config.verification_timeout;
-    bench.analysis.settings.setup.timeout.unwrap_or(longest).min(longest)
+    settings.setup.list.timeout.unwrap_or(longest).min(longest)
+}
+
+/// Returns what set-up commands may reach: what all may, unless the file states hosts for them.
+pub(super) async fn setup_hosts(parts: &Parts, log: &RunLog, settings: &RepositorySettings) -> Result<HostRules, Halt> {
+    let file = setup_hosts_of_file(settings);
+    let hosts = hosts(&parts.policy.hosts, &log.record().spec.environment.allowed_hosts, file)?;
+    if let Some(message) = hosts.warning {
+        warn_once(parts, log, message).await?;
+    }
+    Ok(hosts.allowed)
+}
+
+fn setup_hosts_of_file(settings: &RepositorySettings) -> &[String] {
+    let own = settings.setup.network_hosts.as_ref();
+    own.unwrap_or(&settings.sandbox.network_hosts)
 }
 
 /// Returns how long one verification command may take: as the file says, within the server's longest.
@@ -120,6 +135,19 @@ mod tests {
             ("a.org".into(), Some(warning.into()))
         );
         assert_eq!(decided(&[], &[], &[]), ("no host".into(), None));
+    }
+
+    #[test]
+    fn set_up_commands_reach_the_hosts_stated_for_them_or_those_of_all() {
+        let of = |text: &str| {
+            let settings = RepositorySettings::parse(text).unwrap();
+            setup_hosts_of_file(&settings).to_vec()
+        };
+        let all = "[sandbox]\nnetwork_hosts = [\"a.org\"]\n";
+        assert_eq!(of(all), ["a.org"]);
+        assert_eq!(of(&format!("{all}[setup]\nnetwork_hosts = [\"@npm\"]")), ["@npm"]);
+        assert_eq!(of(&format!("{all}[setup]\nnetwork_hosts = []")), Vec::<String>::new());
+        assert_eq!(decided(&["*"], &["b.org"], &["@npm"]).0, "b.org");
     }
 
     #[test]

@@ -134,17 +134,22 @@ impl Workbench {
 
     /// Writes down what the network policy refused since the last time.
     pub(super) async fn record_denials(&self, log: &RunLog) -> Result<(), Halt> {
-        let denials = self.sandbox.take_denials();
-        if denials.is_empty() {
-            return Ok(());
-        }
-        let event = |denial: crate::sandbox::Denial| EventPayload::PolicyDenied {
-            policy: "egress".into(),
-            subject: denial.subject,
-            message: denial.message,
-        };
-        Ok(log.events(denials.into_iter().map(event).collect()).await?)
+        record_denials(self.sandbox.as_ref(), log).await
     }
+}
+
+/// Writes down what a sandbox's network policy refused since the last time.
+pub(super) async fn record_denials(sandbox: &dyn Sandbox, log: &RunLog) -> Result<(), Halt> {
+    let denials = sandbox.take_denials();
+    if denials.is_empty() {
+        return Ok(());
+    }
+    let event = |denial: crate::sandbox::Denial| EventPayload::PolicyDenied {
+        policy: "egress".into(),
+        subject: denial.subject,
+        message: denial.message,
+    };
+    Ok(log.events(denials.into_iter().map(event).collect()).await?)
 }
 
 impl From<WorkspaceError> for Halt {

@@ -12,17 +12,19 @@ use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
 
 use super::egress::{EgressConfig, EgressPolicy};
-use super::{Capabilities, PoolNumbers, Sandbox, SandboxError, SandboxLimits, SandboxProvider, SandboxSpec, making};
+use super::{
+    Capabilities, KeptSetup, PoolNumbers, Sandbox, SandboxError, SandboxLimits, SandboxProvider, SandboxSpec, making,
+};
 use crate::jobs::Jobs;
 use crate::task::id::SandboxId;
 
-use self::checkouts::Checkouts;
 use self::container::{Keeping, Maker};
 use self::disks::Disks;
 use self::engine::Engine;
 use self::ground::Ground;
 use self::image::Images;
 use self::instance::Instance;
+use self::kept::Kept;
 use self::life::Live;
 use self::pool::{Kind, Pool};
 use self::volumes::Volumes;
@@ -33,13 +35,15 @@ pub use self::image::{ImageConfig, PullPolicy};
 
 mod address;
 mod attach;
-mod checkouts;
 mod container;
 mod disks;
 mod engine;
+mod folders;
 mod ground;
 mod image;
 mod instance;
+mod keeping;
+mod kept;
 mod life;
 mod pool;
 mod pull;
@@ -70,6 +74,8 @@ pub struct DockerConfig {
     pub work_tree_limit: WorkTreeLimit,
     /// Most bytes of checkouts that are kept to lie under work trees; 0 keeps none. 8 GiB.
     pub checkout_bytes: u64,
+    /// Most bytes of what set-up commands left that are kept for later Tasks; 0 keeps none. 8 GiB.
+    pub setup_bytes: u64,
     /// Containers that are kept ready. None.
     pub pool_size: usize,
     /// Limits of those at first; later they are as the last sandbox's.
@@ -90,6 +96,7 @@ impl DockerConfig {
             runtime: None,
             work_tree_limit: WorkTreeLimit::default(),
             checkout_bytes: 8 << 30,
+            setup_bytes: 8 << 30,
             pool_size: 0,
             pool_limits: SandboxLimits::default(),
             egress: EgressConfig::default(),
@@ -114,16 +121,20 @@ impl DockerProvider {
             instance: instance.clone(),
         };
         let disks = Disks::prepare(instance.folder(), config.work_tree_limit);
-        let checkouts = Checkouts::prepare(instance.folder(), volumes.clone(), config.checkout_bytes);
+        let kept = |what, most_bytes| {
+            let kept = Kept::prepare(instance.folder(), what, volumes.clone(), most_bytes);
+            kept.map_err(|error| SandboxError::Internal {
+                message: format!("prepare the notes of {what}: {error}"),
+            })
+        };
         let maker = Maker {
             ground: Ground::new(Arc::clone(&engine), &instance, config.supervisor),
             runtime: config.runtime,
             egress: EgressPolicy::new(config.egress),
             jobs: jobs.clone(),
             live: Live::default(),
-            checkouts: checkouts.map_err(|error| SandboxError::Internal {
-                message: format!("prepare the notes of checkouts: {error}"),
-            })?,
+            checkouts: kept("checkouts", config.checkout_bytes)?,
+            setups: kept("setups", config.setup_bytes)?,
             disks: disks.map_err(|error| SandboxError::Internal {
                 message: format!("prepare the folder of disks: {error}"),
             })?,
@@ -156,6 +167,28 @@ impl DockerProvider {
     }
 }
 
+impl DockerProvider {
+    /// Keeps something to its end even when the caller goes away, so that no volume is left half kept.
+    async fn keep<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, SandboxError>> + Send + 'static,
+    ) -> Result<T, SandboxError> {
+        let (sender, receiver) = oneshot::channel();
+        let maker = Arc::clone(&self.maker);
+        maker.jobs.clone().spawn("keep a sandbox's volumes", async move {
+            drop(sender.send(work.await));
+            for kept in [&maker.checkouts, &maker.setups] {
+                if let Err(error) = kept.evict().await {
+                    tracing::warn!(%error, "what is kept could not be evicted");
+                }
+            }
+        });
+        receiver.await.map_err(|_| SandboxError::Internal {
+            message: "the job that keeps a sandbox's volumes ended early".into(),
+        })?
+    }
+}
+
 #[async_trait]
 impl SandboxProvider for DockerProvider {
     fn name(&self) -> &'static str {
@@ -185,20 +218,24 @@ impl SandboxProvider for DockerProvider {
     }
 
     async fn create(&self, spec: SandboxSpec) -> Result<Arc<dyn Sandbox>, SandboxError> {
-        let has_checkout = spec.checkout.is_some();
+        let (has_checkout, has_setup) = (spec.checkout.is_some(), spec.setup.is_some());
         let made = self.make(spec, Keeping::Nothing).await;
         // An image that is not fit says nothing of the checkouts of others.
         if let Err(error) = &made
-            && has_checkout
             && !matches!(error, SandboxError::Image { .. })
         {
-            self.maker.checkouts.give_up(error);
+            // What can't be laid below is tried once more without a set-up; the checkout is to blame only then.
+            if has_setup {
+                self.maker.setups.give_up(error);
+            } else if has_checkout {
+                self.maker.checkouts.give_up(error);
+            }
         }
         made
     }
 
     async fn checkout(&self, key: &str) -> Option<PathBuf> {
-        self.maker.checkouts.find(key).await.map(PathBuf::from)
+        self.maker.checkouts.find(key).await.map(|held| held.tree.into())
     }
 
     async fn create_for_checkout(&self, spec: SandboxSpec) -> Result<Option<Arc<dyn Sandbox>>, SandboxError> {
@@ -215,18 +252,32 @@ impl SandboxProvider for DockerProvider {
         bytes: u64,
     ) -> Result<Option<PathBuf>, SandboxError> {
         let (maker, sandbox, key) = (Arc::clone(&self.maker), Arc::clone(sandbox), key.to_owned());
-        let (sender, receiver) = oneshot::channel();
-        // To its end even when the caller goes away, so that no volume is left half kept.
-        self.maker.jobs.spawn("keep a checkout", async move {
-            drop(sender.send(maker.keep_checkout(&sandbox, &key, bytes).await));
-            if let Err(error) = maker.checkouts.evict().await {
-                tracing::warn!(%error, "checkouts could not be evicted");
-            }
-        });
-        let kept = receiver.await.map_err(|_| SandboxError::Internal {
-            message: "the job that keeps a checkout ended early".into(),
-        })?;
-        Ok(kept?.map(PathBuf::from))
+        let work = async move { maker.keep_checkout(&sandbox, &key, bytes).await };
+        Ok(self.keep(work).await?.map(PathBuf::from))
+    }
+
+    async fn setup(&self, key: &str) -> Option<KeptSetup> {
+        self.maker.setup(key).await
+    }
+
+    async fn create_for_setup(&self, spec: SandboxSpec) -> Result<Option<Arc<dyn Sandbox>>, SandboxError> {
+        if !self.maker.setups.are_usable() {
+            return Ok(None);
+        }
+        self.make(spec, Keeping::Setup).await.map(Some)
+    }
+
+    async fn keep_setup(
+        &self,
+        sandbox: &Arc<dyn Sandbox>,
+        key: &str,
+        note: &str,
+        bytes: u64,
+    ) -> Result<Option<KeptSetup>, SandboxError> {
+        let (maker, sandbox) = (Arc::clone(&self.maker), Arc::clone(sandbox));
+        let (key, note) = (key.to_owned(), note.to_owned());
+        self.keep(async move { maker.keep_setup(&sandbox, &key, &note, bytes).await })
+            .await
     }
 
     async fn reattach(&self, spec: SandboxSpec) -> Result<Option<Arc<dyn Sandbox>>, SandboxError> {

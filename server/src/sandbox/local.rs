@@ -11,24 +11,25 @@ use async_trait::async_trait;
 use tokio::sync::oneshot;
 
 use super::egress::{EgressConfig, EgressPolicy};
-use super::{Capabilities, Sandbox, SandboxError, SandboxProvider, SandboxSpec, making};
+use super::{Capabilities, KeptSetup, Sandbox, SandboxError, SandboxProvider, SandboxSpec, making};
 use crate::jobs::Jobs;
 use crate::task::id::SandboxId;
 
 use self::cgroups::Cgroups;
-use self::checkouts::Checkouts;
 use self::disk::Disk;
 use self::folder::{Folders, Storage};
 use self::host_ids::HostIds;
+use self::kept::Kept;
 use self::running::Maker;
 use self::tools::Tools;
 
 mod cgroups;
-mod checkouts;
 mod disk;
 mod fault;
 mod folder;
 mod host_ids;
+mod keeping;
+mod kept;
 mod limits;
 mod running;
 mod self_test;
@@ -56,6 +57,8 @@ pub struct LocalConfig {
     pub disk: DiskLimit,
     /// Most bytes of checkouts that are kept to lie under work trees; 0 keeps none. 8 GiB.
     pub checkout_bytes: u64,
+    /// Most bytes of what set-up commands left that are kept for later Tasks; 0 keeps none. 8 GiB.
+    pub setup_bytes: u64,
     /// What commands may reach at all.
     pub egress: EgressConfig,
 }
@@ -84,6 +87,7 @@ impl LocalConfig {
             cgroup_root: "/sys/fs/cgroup".into(),
             disk: DiskLimit::default(),
             checkout_bytes: 8 << 30,
+            setup_bytes: 8 << 30,
             egress: EgressConfig::default(),
         }
     }
@@ -111,7 +115,11 @@ impl LocalProvider {
     pub fn new(config: LocalConfig, jobs: Jobs) -> Result<Self, SandboxError> {
         let folders = Folders::prepare(&config.state_folder)?;
         let host_ids = HostIds::find(config.first_host_id, &folders)?;
-        let checkouts = Checkouts::prepare(&config.state_folder, config.checkout_bytes);
+        let kept = |what, most_bytes| {
+            Kept::prepare(&config.state_folder, what, most_bytes).map_err(|error| SandboxError::Internal {
+                message: format!("prepare {what} in {}: {error}", config.state_folder.display()),
+            })
+        };
         let maker = Maker {
             cgroups: Cgroups::find(&config.cgroup_root),
             tools: Tools::find(config.home.as_deref(), &config.extra_paths),
@@ -119,9 +127,8 @@ impl LocalProvider {
             egress: EgressPolicy::new(config.egress),
             jobs: jobs.clone(),
             live: Arc::default(),
-            checkouts: checkouts.map_err(|error| SandboxError::Internal {
-                message: format!("prepare checkouts in {}: {error}", config.state_folder.display()),
-            })?,
+            checkouts: kept("checkouts", config.checkout_bytes)?,
+            setups: kept("setups", config.setup_bytes)?,
             disk: Disk::find(config.disk, &config.state_folder, host_ids.are_mapped()),
             folders,
             host_ids,
@@ -130,6 +137,26 @@ impl LocalProvider {
             maker: Arc::new(maker),
             jobs,
         })
+    }
+}
+
+impl LocalProvider {
+    /// Keeps something to its end even when the caller goes away, so that nothing is left half moved.
+    async fn keep<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, SandboxError>> + Send + 'static,
+    ) -> Result<T, SandboxError> {
+        let (sender, receiver) = oneshot::channel();
+        let maker = Arc::clone(&self.maker);
+        self.jobs.spawn("keep a sandbox's folders", async move {
+            drop(sender.send(work.await));
+            if let Err(error) = maker.evict().await {
+                tracing::warn!(%error, "what is kept could not be evicted");
+            }
+        });
+        receiver.await.map_err(|_| SandboxError::Internal {
+            message: "the job that keeps a sandbox's folders ended early".into(),
+        })?
     }
 }
 
@@ -143,16 +170,23 @@ impl SandboxProvider for LocalProvider {
         self_test::run(&self.maker).await
     }
 
+    fn tools(&self) -> String {
+        self.maker.tools.version()
+    }
+
     async fn create(&self, spec: SandboxSpec) -> Result<Arc<dyn Sandbox>, SandboxError> {
         let maker = Arc::clone(&self.maker);
-        let has_checkout = spec.checkout.is_some();
+        let (has_checkout, has_setup) = (spec.checkout.is_some(), spec.setup.is_some());
         let storage = self.maker.storage();
         let work = async move { maker.create(spec, storage).await.map(Some) };
         let made = making::to_the_end(&self.jobs, work).await;
-        if let Err(error) = &made
-            && has_checkout
-        {
-            self.maker.checkouts.give_up(error);
+        if let Err(error) = &made {
+            // What can't be laid below is tried once more without a set-up; the checkout is to blame only then.
+            if has_setup {
+                self.maker.setups.give_up(error);
+            } else if has_checkout {
+                self.maker.checkouts.give_up(error);
+            }
         }
         let made = made?;
         made.ok_or_else(|| SandboxError::Internal {
@@ -189,18 +223,37 @@ impl SandboxProvider for LocalProvider {
             return Ok(None);
         }
         let (maker, sandbox, key) = (Arc::clone(&self.maker), Arc::clone(sandbox), key.to_owned());
-        let (sender, receiver) = oneshot::channel();
-        // To its end even when the caller goes away, so that nothing is left half moved.
-        self.jobs.spawn("keep a checkout", async move {
-            drop(sender.send(maker.keep_checkout(&sandbox, &key, bytes).await));
-            if let Err(error) = maker.evict_checkouts().await {
-                tracing::warn!(%error, "checkouts could not be evicted");
-            }
-        });
-        let kept = receiver.await.map_err(|_| SandboxError::Internal {
-            message: "the job that keeps a checkout ended early".into(),
-        })?;
-        kept.map(Some)
+        let work = async move { maker.keep_checkout(&sandbox, &key, bytes).await };
+        self.keep(work).await.map(Some)
+    }
+
+    async fn setup(&self, key: &str) -> Option<KeptSetup> {
+        self.maker.setup(key)
+    }
+
+    async fn create_for_setup(&self, spec: SandboxSpec) -> Result<Option<Arc<dyn Sandbox>>, SandboxError> {
+        if !self.maker.setups.are_usable() {
+            return Ok(None);
+        }
+        let maker = Arc::clone(&self.maker);
+        let work = async move { maker.create(spec, Storage::Keepable).await.map(Some) };
+        making::to_the_end(&self.jobs, work).await
+    }
+
+    async fn keep_setup(
+        &self,
+        sandbox: &Arc<dyn Sandbox>,
+        key: &str,
+        note: &str,
+        bytes: u64,
+    ) -> Result<Option<KeptSetup>, SandboxError> {
+        if !self.maker.can_keep_setup(sandbox.id(), bytes) {
+            return Ok(None);
+        }
+        let (maker, sandbox) = (Arc::clone(&self.maker), Arc::clone(sandbox));
+        let (key, note) = (key.to_owned(), note.to_owned());
+        let work = async move { maker.keep_setup(&sandbox, &key, &note, bytes).await };
+        self.keep(work).await.map(Some)
     }
 
     async fn sweep(&self, keep: &[SandboxId]) -> Result<usize, SandboxError> {

@@ -188,6 +188,8 @@ pub struct RunProgress {
     pub notes: Vec<String>,
     /// The sandbox that holds the work tree.
     pub sandbox: Option<SandboxId>,
+    /// The sandbox, when its folders lie over what set-up commands left, so that none has to run in it.
+    pub set_up: Option<SandboxId>,
     /// The turn whose work tree was restored after a loss, until the model was told.
     pub restored_turn: Option<u32>,
     /// The last change saved outside the sandbox.

@@ -16,6 +16,8 @@ pub mod commands;
 pub mod files;
 #[path = "sandbox/output.rs"]
 pub mod output;
+#[path = "sandbox/setups.rs"]
+pub mod setups;
 
 /// Longest time of a command that is expected to end by itself.
 const MINUTE: Duration = Duration::from_secs(60);
@@ -55,6 +57,19 @@ macro_rules! sandbox_conformance {
             files::operations_reach_no_more_than_commands,
             files::changes_are_told_until_it_is_certain_that_there_are_none,
         }
+        $crate::sandbox_conformance! { @keeping $fixture;
+            setups::a_kept_set_up_is_under_later_sandboxes_and_none_changes_it,
+            setups::a_kept_set_up_lies_under_the_checkout_and_survives_being_left,
+            setups::the_first_that_is_kept_under_a_key_stays,
+        }
+    };
+    (@keeping $fixture:path; $($module:ident::$fact:ident,)*) => {
+        $(
+            #[tokio::test]
+            async fn $fact() {
+                $crate::conformance::$module::$fact(&$fixture()).await;
+            }
+        )*
     };
     (@facts $fixture:path; $($module:ident::$fact:ident,)*) => {
         $(

@@ -172,6 +172,35 @@ async fn a_request_for_more_than_the_server_allows_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn set_up_commands_reach_hosts_of_their_own_and_the_agent_does_not() {
+    let site = Site::new();
+    let port = destination().await;
+    let visit = visit(&format!("localhost:{port}"));
+    for (name, cache) in [("kept", true), ("anew", false)] {
+        let settings = format!(
+            "[setup]\ncommands = [\"{visit} >got\"]\nnetwork_hosts = [\"localhost:{port}\"]\ncache = {cache}\n\
+             [verify]\ncommands = [\"grep -q good out.txt\"]\n"
+        );
+        let files = [
+            (".backspace.toml", settings.as_str()),
+            (".gitignore", "got\n"),
+            ("out.txt", "bad\n"),
+        ];
+        let repository = site.repository(name, "true", &files);
+        let look = format!("cat got; {visit} || echo refused; echo good >out.txt");
+        site.script(
+            "look",
+            json!([turn(&[bash(&look)]), { "expect": ["reached\n", "refused\n"], "call": [finish("Done.")] }]),
+        );
+        let server = serve(&site, port).start().await;
+        Follower::run(&server.client(), spec(&repository, "look"))
+            .success()
+            .await;
+        server.terminate().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_repository_lowers_the_limits_of_its_tasks() {
     let site = Site::new();
     let settings = "[verify]\ncommands = [\"grep -q good out.txt\"]\n[limits]\nmax_turns = 2\n";

@@ -98,6 +98,21 @@ impl Site {
     }
 }
 
+/// What is kept at an engine outlives every server.
+impl Drop for Site {
+    fn drop(&mut self) {
+        let Ok(instance) = std::fs::read_to_string(self.path("data/docker/instance")) else {
+            return;
+        };
+        let filter = format!("label=backspace.instance={}", instance.trim());
+        let docker = |arguments: &[&str]| std::process::Command::new("docker").args(arguments).output();
+        let listed = docker(&["volume", "ls", "--quiet", "--filter", &filter]);
+        for volume in String::from_utf8_lossy(&listed.map(|listed| listed.stdout).unwrap_or_default()).lines() {
+            drop(docker(&["volume", "rm", volume]));
+        }
+    }
+}
+
 fn file_names(folder: &Path) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(folder) else {
         return Vec::new();

@@ -73,6 +73,19 @@ impl Backend {
     }
 }
 
+/// Removes the volumes of a server that are in no container.
+pub fn remove_volumes(state: &Path) {
+    let Ok(id) = std::fs::read_to_string(state.join("instance")) else {
+        return;
+    };
+    let label = format!("label=backspace.instance={}", id.trim());
+    let filters = ["--filter", &label, "--filter", "dangling=true"];
+    let listed = docker(&[["volume", "ls", "--quiet"].as_slice(), &filters].concat());
+    for volume in listed.lines() {
+        docker(&["volume", "rm", volume]);
+    }
+}
+
 /// Makes a provider over a state folder, as a restarted server does.
 pub fn provider(state: &Path) -> DockerProvider {
     DockerProvider::new(config(state), Jobs::new()).unwrap()

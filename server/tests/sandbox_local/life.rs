@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use backspace_server::jobs::Jobs;
 use backspace_server::sandbox::{ExecSpec, SandboxError, SandboxProvider as _};
 use sandbox_supervisor::frame::{self, Decoder};
-use sandbox_supervisor::plan::{Identity, LaunchLimits, LaunchPlan, WorkTree};
+use sandbox_supervisor::plan::{Identity, LaunchLimits, LaunchPlan, Tree};
 use sandbox_supervisor::protocol::{ExecDone, ExecRequest, Output, kind};
 
 use crate::fixture::{Backend, config, is_root, provider, supervisor};
@@ -275,7 +275,8 @@ fn plan(folder: &Path) -> LaunchPlan {
         },
         host_name: "sandbox".into(),
         disk_image: None,
-        work_tree: WorkTree::Folder {
+        home: None,
+        work_tree: Tree::Folder {
             path: folder.join("work"),
         },
         spill: folder.join("spill"),

@@ -125,6 +125,13 @@ const GENERAL: &[Setting] = &[
         "what one work tree may grow by, in MiB",
     ),
     setting(
+        "BACKSPACE_SETUP_CACHE_MIB",
+        "setup-cache-mib",
+        Kind::Text,
+        "8192",
+        "most of what set-up commands left that is kept for later tasks, in MiB; 0 keeps none",
+    ),
+    setting(
         "BACKSPACE_IMAGE",
         "image",
         Kind::Text,

@@ -83,7 +83,7 @@ impl GitStore {
     }
 
     /// Runs a call whose output is records that end with NUL, and stops it at the first error.
-    async fn each_record(
+    pub(crate) async fn each_record(
         &self,
         call: Call,
         mut record: impl FnMut(&[u8]) -> Result<(), GitError> + Send,

@@ -15,7 +15,7 @@ use crate::task::host::{HostError, rules};
 pub const FILE_NAME: &str = ".backspace.toml";
 
 /// Most bytes that are read of it.
-pub(super) const MAX_BYTES: usize = 64 * 1024;
+pub(in crate::orchestrator) const MAX_BYTES: usize = 64 * 1024;
 
 const MAX_ENTRIES: usize = 32;
 const MAX_COMMAND_BYTES: usize = 4096;
@@ -24,7 +24,7 @@ const MAX_COMMAND_BYTES: usize = 4096;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RepositorySettings {
     /// What makes a fresh work tree ready.
-    pub setup: CommandList,
+    pub setup: SetupSettings,
     /// What proves a change; found by analysis when empty.
     pub verify: CommandList,
     /// What commands run in.
@@ -33,6 +33,30 @@ pub struct RepositorySettings {
     pub limits: LimitSettings,
     /// Globs of paths that no change may touch.
     pub protected_paths: Vec<String>,
+}
+
+/// What makes a fresh work tree ready.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetupSettings {
+    /// Command lines, in order, and the longest time of each.
+    pub list: CommandList,
+    /// Host patterns that these commands need, where others need other ones.
+    pub network_hosts: Option<Vec<String>>,
+    /// Whether what they leave may be kept for later Tasks.
+    pub cache: SetupCache,
+    /// Globs of more files that decide what they leave.
+    pub inputs: Vec<String>,
+}
+
+/// Whether the result of a set-up is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SetupCache {
+    /// Where the server keeps results.
+    #[default]
+    Allowed,
+    /// Never: each Task runs the commands.
+    Refused,
 }
 
 /// Commands, each with the same time limit.
@@ -98,11 +122,21 @@ pub struct SettingsError {
 #[serde(deny_unknown_fields, default)]
 #[derive(Default)]
 struct File {
-    setup: CommandsTable,
+    setup: SetupTable,
     verify: CommandsTable,
     sandbox: SandboxTable,
     limits: LimitsTable,
     paths: PathsTable,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct SetupTable {
+    commands: Vec<Spanned<String>>,
+    timeout_seconds: Option<Spanned<u64>>,
+    network_hosts: Option<Vec<Spanned<String>>>,
+    cache: Option<bool>,
+    inputs: Vec<Spanned<String>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -143,7 +177,7 @@ impl RepositorySettings {
         })?;
         let check = Check { text };
         Ok(Self {
-            setup: check.commands(file.setup)?,
+            setup: check.setup(file.setup)?,
             verify: check.commands(file.verify)?,
             sandbox: SandboxSettings {
                 image: check.image(file.sandbox.image)?,
@@ -200,6 +234,23 @@ impl Check<'_> {
         })
     }
 
+    fn setup(&self, table: SetupTable) -> Result<SetupSettings, SettingsError> {
+        let list = CommandsTable {
+            commands: table.commands,
+            timeout_seconds: table.timeout_seconds,
+        };
+        let hosts = table.network_hosts.map(|hosts| self.list(hosts, host_fault));
+        Ok(SetupSettings {
+            list: self.commands(list)?,
+            network_hosts: hosts.transpose()?,
+            cache: match table.cache {
+                Some(false) => SetupCache::Refused,
+                Some(true) | None => SetupCache::Allowed,
+            },
+            inputs: self.list(table.inputs, glob_fault)?,
+        })
+    }
+
     fn image(&self, image: Option<Spanned<String>>) -> Result<Option<String>, SettingsError> {
         Ok(self.list(image.into_iter().collect(), image_fault)?.pop())
     }
@@ -241,9 +292,8 @@ fn glob_fault(glob: &str) -> Option<&'static str> {
     let is_relative = !glob.is_empty() && !glob.starts_with('/') && !glob.split('/').any(|part| part == "..");
     let opens = |open: char, close: char| glob.matches(open).count() == glob.matches(close).count();
     let is_closed = opens('[', ']') && opens('{', '}');
-    (!is_relative || !is_closed || glob.len() > 500).then_some(
-        "a protected path is a glob from the root, like migrations/** or *.lock, without a slash first or ..",
-    )
+    (!is_relative || !is_closed || glob.len() > 500)
+        .then_some("a path is a glob from the root, like migrations/** or *.lock, without a slash first or ..")
 }
 
 fn fault(text: &str, offset: usize, message: impl Into<String>) -> SettingsError {

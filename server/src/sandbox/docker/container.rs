@@ -11,16 +11,16 @@ use bollard::query_parameters::{
 };
 
 use super::attach::{Attachment, attach};
-use super::checkouts::Checkouts;
 use super::disks::{Disk, Disks};
 use super::engine::{Engine, is_missing};
 use super::ground::Ground;
 use super::image::{ImageId, Images};
 use super::instance::Instance;
+use super::kept::Kept;
 use super::life::{Life, Live};
 use super::pool::{Kind, Pool, Ready};
-use super::request::{self, ContainerPlan, INSTANCE_LABEL, WorkTreeVolume};
-use super::volumes::{self, Purpose, Volumes};
+use super::request::{self, ContainerPlan, INSTANCE_LABEL};
+use super::volumes::Volumes;
 use crate::jobs::Jobs;
 use crate::sandbox::egress::EgressPolicy;
 use crate::sandbox::supervised::{Entry, Lifecycle, Session, SupervisedSandbox};
@@ -30,13 +30,15 @@ use crate::task::id::SandboxId;
 /// How long git may take to say that it is there.
 const GIT_DEADLINE: Duration = Duration::from_secs(20);
 
-/// Whether the work tree of a new sandbox is to be kept.
+/// Which folders of a new sandbox are to be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Keeping {
-    /// It goes with the sandbox.
+    /// All go with the sandbox.
     Nothing,
-    /// It may become a checkout.
+    /// The work tree may become a checkout.
     WorkTree,
+    /// It and the home folder may be kept as what set-up commands left.
+    Setup,
 }
 
 /// What is needed to make sandboxes.
@@ -50,7 +52,8 @@ pub(super) struct Maker {
     pub(super) jobs: Jobs,
     pub(super) live: Live,
     pub(super) volumes: Volumes,
-    pub(super) checkouts: Checkouts,
+    pub(super) checkouts: Kept,
+    pub(super) setups: Kept,
     pub(super) disks: Disks,
     pub(super) pool: Pool,
 }
@@ -165,7 +168,7 @@ impl Maker {
     ) -> Result<Created, SandboxError> {
         let common = self.ground.find(image).await?;
         let objects = spec.objects.as_ref().filter(|_| common.has_paths);
-        let (work_tree, disk) = self.work_tree(spec, keeping, common.has_paths).await?;
+        let (folders, disk) = self.folders(spec, keeping, common.has_paths).await?;
         let body = request::body(&ContainerPlan {
             id: spec.id,
             instance: self.instance.id(),
@@ -173,7 +176,8 @@ impl Maker {
             runtime: self.runtime.as_deref(),
             limits: spec.limits,
             supervisor: &common.supervisor,
-            work_tree: &work_tree,
+            work_tree: &folders.work_tree,
+            home: folders.home.as_ref(),
             objects: objects.and_then(|path| path.to_str()),
         });
         let name = request::name(spec.id);
@@ -191,38 +195,6 @@ impl Maker {
                 Err(self.engine.fault("create the container", error))
             }
         }
-    }
-
-    /// Has the volumes of a work tree ready.
-    async fn work_tree(
-        &self,
-        spec: &SandboxSpec,
-        keeping: Keeping,
-        has_paths: bool,
-    ) -> Result<(WorkTreeVolume, Option<Disk>), SandboxError> {
-        if keeping == Keeping::WorkTree {
-            self.volumes.make(spec.id, Purpose::Tree, None).await?;
-            return Ok((WorkTreeVolume::Named(volumes::name(spec.id, Purpose::Tree)), None));
-        }
-        // A checkout is known to the rest of the server by a path, which is the name of its volume here.
-        let Some(checkout) = spec.checkout.as_ref().and_then(|path| path.to_str()) else {
-            let disk = if has_paths {
-                self.disks.make(spec.id, spec.limits.disk_bytes).await?
-            } else {
-                None
-            };
-            let device = disk.as_ref().map(|disk| WorkTreeVolume::Disk(disk.device().to_owned()));
-            return Ok((device.unwrap_or(WorkTreeVolume::Own), disk));
-        };
-        let lower = self.volumes.find(checkout).await?;
-        let over = WorkTreeVolume::Over {
-            lower: lower.ok_or_else(|| SandboxError::Unavailable {
-                message: format!("the engine has no volume {checkout} any more"),
-            })?,
-            upper: self.volumes.make(spec.id, Purpose::Upper, Some(checkout)).await?,
-            scratch: self.volumes.make(spec.id, Purpose::Scratch, Some(checkout)).await?,
-        };
-        Ok((over, None))
     }
 
     /// Starts a container; attaches first, so that nothing the supervisor says is missed.
@@ -284,31 +256,6 @@ impl Maker {
             }),
             Err(error) => Err(error),
         }
-    }
-
-    /// Ends a sandbox whose work tree may be kept, and keeps it under a key, unless there is one; nothing when it may
-    /// not.
-    pub(super) async fn keep_checkout(
-        &self,
-        sandbox: &Arc<dyn Sandbox>,
-        key: &str,
-        bytes: u64,
-    ) -> Result<Option<String>, SandboxError> {
-        let volume = volumes::name(sandbox.id(), Purpose::Tree);
-        if !self.checkouts.are_usable() || self.volumes.find(&volume).await?.is_none() {
-            return Ok(None);
-        }
-        let _keeping = self.checkouts.keeping().await;
-        // Another Task may have kept the same meanwhile, and others' work trees may lie over that already.
-        if let Some(kept) = self.checkouts.find(key).await {
-            sandbox.destroy().await?;
-            self.volumes.remove(&volume).await?;
-            return Ok(Some(kept));
-        }
-        self.checkouts.note(key, &volume, bytes)?;
-        sandbox.destroy().await?;
-        self.checkouts.made(key)?;
-        Ok(Some(volume))
     }
 
     /// Attaches to the container that a sandbox left running.

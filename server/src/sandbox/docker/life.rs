@@ -20,6 +20,14 @@ use crate::task::id::SandboxId;
 const REMOVAL_DEADLINE: Duration = Duration::from_secs(20);
 const REMOVAL_INTERVAL: Duration = Duration::from_millis(50);
 
+/// Volumes that go with their sandbox.
+const LAYERS: [Purpose; 4] = [
+    Purpose::Upper,
+    Purpose::Scratch,
+    Purpose::HomeUpper,
+    Purpose::HomeScratch,
+];
+
 /// Sandboxes in use by this process, and by how many.
 #[derive(Clone, Default)]
 pub(super) struct Live(Arc<Mutex<HashMap<SandboxId, usize>>>);
@@ -102,7 +110,7 @@ impl Lifecycle for Life {
 
     async fn destroy(&self) -> Result<(), SandboxError> {
         remove(&self.volumes.engine, &request::name(self.id)).await?;
-        for purpose in [Purpose::Upper, Purpose::Scratch] {
+        for purpose in LAYERS {
             self.volumes.remove(&volumes::name(self.id, purpose)).await?;
         }
         self.forget();

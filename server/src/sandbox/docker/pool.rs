@@ -88,7 +88,8 @@ impl Pool {
 
     /// Takes a container that can become this sandbox, and has another made.
     pub(super) fn take(&self, spec: &SandboxSpec, kind: Kind) -> Option<Ready> {
-        let may_be = self.size > 0 && spec.checkout.is_none() && spec.base_bytes <= MOST_BASE_BYTES;
+        let may_be =
+            self.size > 0 && spec.checkout.is_none() && spec.setup.is_none() && spec.base_bytes <= MOST_BASE_BYTES;
         // Nothing is wanted before the self-test has passed, whose own sandbox is no miss.
         if !may_be || self.wanted().is_none() {
             return None;

@@ -28,6 +28,9 @@ pub(super) const SUPERVISOR_FOLDER: &str = "/.backspace/bin";
 /// The supervisor inside.
 pub(super) const SUPERVISOR: &str = "/.backspace/bin/backspace-supervisor";
 
+/// Home folder of commands.
+const HOME: &str = "/home/agent";
+
 /// Folder of long outputs inside.
 const SPILL: &str = "/.backspace/spill";
 
@@ -55,14 +58,16 @@ pub(super) struct ContainerPlan<'a> {
     pub(super) runtime: Option<&'a str>,
     pub(super) limits: SandboxLimits,
     pub(super) supervisor: &'a SupervisorSource,
-    pub(super) work_tree: &'a WorkTreeVolume,
+    pub(super) work_tree: &'a FolderVolume,
+    /// What the home folder is in; memory when `None`.
+    pub(super) home: Option<&'a FolderVolume>,
     /// Path of the mirror's objects as the engine sees it.
     pub(super) objects: Option<&'a str>,
 }
 
-/// What the work tree is in. Names are this server's own, paths the engine's, which no character of makes two options.
+/// What the work tree or the home folder is in. Names are this server's own, paths the engine's, which no character of makes two options.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum WorkTreeVolume {
+pub(super) enum FolderVolume {
     /// A volume that goes with the container.
     Own,
     /// A volume of this name.
@@ -71,8 +76,8 @@ pub(super) enum WorkTreeVolume {
     Disk(String),
     /// An overlay of paths at the engine, which goes with the container.
     Over {
-        /// The checkout, never written.
-        lower: String,
+        /// What is never written, at least one; what is in one hides what is in those after it.
+        lower: Vec<String>,
         /// What was changed.
         upper: String,
         /// The overlay's own.
@@ -111,7 +116,7 @@ pub(super) fn body(plan: &ContainerPlan<'_>) -> ContainerCreateBody {
         // Else the end of one attachment would be the end of stdin for all.
         stdin_once: Some(false),
         entrypoint: Some(vec![SUPERVISOR.into()]),
-        cmd: Some(vec!["contain".into()]),
+        cmd: Some(command(plan)),
         // An image's own check would run as the container's root.
         healthcheck: Some(HealthConfig {
             test: Some(vec!["NONE".into()]),
@@ -151,7 +156,7 @@ fn host_config(plan: &ContainerPlan<'_>) -> HostConfig {
         ipc_mode: Some("private".into()),
         cgroupns_mode: Some(HostConfigCgroupnsModeEnum::PRIVATE),
         shm_size: Some(signed(SHARED_MEMORY_BYTES.min(limits.memory_bytes / 16))),
-        tmpfs: Some(memory_file_systems(limits)),
+        tmpfs: Some(memory_file_systems(plan)),
         mounts: Some(mounts(plan)),
         // The protocol is no log, and would fill the engine's disk.
         log_config: Some(HostConfigLogConfig {
@@ -167,19 +172,28 @@ fn host_config(plan: &ContainerPlan<'_>) -> HostConfig {
 }
 
 /// Pages of these count as memory: together they stay under about half of it.
-fn memory_file_systems(limits: &SandboxLimits) -> HashMap<String, String> {
+fn memory_file_systems(plan: &ContainerPlan<'_>) -> HashMap<String, String> {
+    let limits = &plan.limits;
     let bytes = limits.tmp_bytes.min(limits.memory_bytes / 4);
     let of_commands = "uid=1000,gid=1000,mode=0755";
     [
         ("/tmp", bytes, "mode=1777"),
-        ("/home/agent", bytes, of_commands),
+        (HOME, bytes, of_commands),
         ("/run", RUN_BYTES.min(limits.memory_bytes / 16), of_commands),
     ]
+    .into_iter()
+    .filter(|(place, ..)| *place != HOME || plan.home.is_none())
     .map(|(place, bytes, owner)| {
         let options = format!("rw,exec,nosuid,nodev,size={bytes},nr_inodes={MEMORY_INODES},{owner}");
         (place.to_owned(), options)
     })
-    .into()
+    .collect()
+}
+
+/// The supervisor's mode; with a home folder on a disk, and the work tree in volumes then, also what both may take.
+fn command(plan: &ContainerPlan<'_>) -> Vec<String> {
+    let watched = plan.home.map(|_| plan.limits.disk_bytes.to_string());
+    std::iter::once("contain".to_owned()).chain(watched).collect()
 }
 
 fn mounts(plan: &ContainerPlan<'_>) -> Vec<Mount> {
@@ -191,16 +205,18 @@ fn mounts(plan: &ContainerPlan<'_>) -> Vec<Mount> {
         },
     };
     let own = |target| own_volume(target, labels(plan.id, plan.instance));
-    let work_tree = match plan.work_tree {
-        WorkTreeVolume::Own => own(WORK_TREE),
-        WorkTreeVolume::Named(name) => named(name, WORK_TREE),
-        WorkTreeVolume::Disk(device) => mounted(own(WORK_TREE), "ext4", device, "nosuid,nodev,noatime"),
-        WorkTreeVolume::Over { lower, upper, scratch } => {
+    let writable = |of: &FolderVolume, target| match of {
+        FolderVolume::Own => own(target),
+        FolderVolume::Named(name) => named(name, target),
+        FolderVolume::Disk(device) => mounted(own(target), "ext4", device, "nosuid,nodev,noatime"),
+        FolderVolume::Over { lower, upper, scratch } => {
+            let lower = lower.join(":");
             let layers = format!("lowerdir={lower},upperdir={upper},workdir={scratch}");
-            mounted(own(WORK_TREE), "overlay", "overlay", &layers)
+            mounted(own(target), "overlay", "overlay", &layers)
         }
     };
-    let mut mounts = vec![supervisor, work_tree, own(SPILL)];
+    let mut mounts = vec![supervisor, writable(plan.work_tree, WORK_TREE), own(SPILL)];
+    mounts.extend(plan.home.map(|home| writable(home, HOME)));
     mounts.extend(plan.objects.map(|path| bound(path, OBJECTS)));
     mounts
 }

@@ -51,12 +51,13 @@ impl Maker {
     ) -> Result<(), SandboxError> {
         let mut kept = held;
         // The engine does not know what lies under an overlay, and would remove it: a layer tells, whatever is noted.
-        kept.extend(listed.iter().filter_map(|volume| volume.checkout.clone()));
+        kept.extend(listed.iter().flat_map(|volume| volume.lower.iter().cloned()));
         let unused = listed
             .into_iter()
             .filter(|volume| !volume.sandbox.is_some_and(&is_used));
         let unused: Vec<_> = unused.collect();
         kept.extend(self.checkouts.settle().await);
+        kept.extend(self.setups.settle().await);
         for volume in unused.iter().filter(|volume| !kept.contains(&volume.name)) {
             self.volumes.remove(&volume.name).await?;
         }

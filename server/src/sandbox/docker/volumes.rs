@@ -15,8 +15,8 @@ use super::request::{SANDBOX_LABEL, labels};
 use crate::sandbox::SandboxError;
 use crate::task::id::SandboxId;
 
-/// Label of the checkout that lies under a layer.
-const CHECKOUT_LABEL: &str = "backspace.checkout";
+/// Label of the volumes that lie under a layer, separated by blanks.
+const LOWER_LABEL: &str = "backspace.checkout";
 
 /// A volume of this server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,19 +24,25 @@ pub(super) struct OwnVolume {
     pub(super) name: String,
     /// The sandbox it was made for.
     pub(super) sandbox: Option<SandboxId>,
-    /// The volume of the checkout below.
-    pub(super) checkout: Option<String>,
+    /// The volumes below.
+    pub(super) lower: Vec<String>,
 }
 
 /// What a volume is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// What a work tree differs by from the checkout below.
+    /// What a work tree differs by from what is below.
     Upper,
     /// The overlay's own.
     Scratch,
-    /// A work tree that is to be kept as a checkout.
+    /// A work tree that is to be kept.
     Tree,
+    /// What a home folder differs by from what is below.
+    HomeUpper,
+    /// The overlay's own.
+    HomeScratch,
+    /// A home folder that is to be kept.
+    Home,
 }
 
 /// Returns the name of a sandbox's volume.
@@ -45,6 +51,9 @@ pub(super) fn name(id: SandboxId, purpose: Purpose) -> String {
         Purpose::Upper => "upper",
         Purpose::Scratch => "scratch",
         Purpose::Tree => "tree",
+        Purpose::HomeUpper => "home-upper",
+        Purpose::HomeScratch => "home-scratch",
+        Purpose::Home => "home",
     };
     format!("backspace-{id}-{purpose}")
 }
@@ -58,14 +67,11 @@ pub(super) struct Volumes {
 
 impl Volumes {
     /// Makes a volume; returns its path at the engine.
-    pub(super) async fn make(
-        &self,
-        id: SandboxId,
-        purpose: Purpose,
-        checkout: Option<&str>,
-    ) -> Result<String, SandboxError> {
+    pub(super) async fn make(&self, id: SandboxId, purpose: Purpose, lower: &[&str]) -> Result<String, SandboxError> {
         let mut labels = labels(id, self.instance.id());
-        labels.extend(checkout.map(|checkout| (CHECKOUT_LABEL.to_owned(), checkout.to_owned())));
+        if !lower.is_empty() {
+            labels.insert(LOWER_LABEL.to_owned(), lower.join(" "));
+        }
         let request = VolumeCreateRequest {
             name: Some(name(id, purpose)),
             labels: Some(labels),
@@ -109,11 +115,16 @@ impl Volumes {
         let listed = listed.map_err(|error| self.engine.fault("list the volumes", error))?;
         let own = listed.volumes.unwrap_or_default().into_iter().map(|volume| OwnVolume {
             sandbox: volume.labels.get(SANDBOX_LABEL).and_then(|text| text.parse().ok()),
-            checkout: volume.labels.get(CHECKOUT_LABEL).cloned(),
+            lower: lower_of(volume.labels.get(LOWER_LABEL)),
             name: volume.name,
         });
         Ok(own.collect())
     }
+}
+
+fn lower_of(label: Option<&String>) -> Vec<String> {
+    let names = label.map(|names| names.split(' ').map(str::to_owned));
+    names.into_iter().flatten().collect()
 }
 
 /// A path becomes part of a list of mount options, in which some characters mean something.

@@ -1,5 +1,5 @@
 //! The folder of each sandbox: `<state>/sandboxes/<id>/{work | overlay/upper, overlay/scratch; spill; lock}`;
-//! with a disk limit all but the lock are in `disk.ext4` there.
+//! with a disk limit all but the lock are in `disk.ext4` there. `home`, or `overlay/home-*`, where home is not memory.
 //!
 //! What lies in `work` was written by untrusted commands. The host makes, renames and removes these
 //! folders and never opens anything in them. A folder is renamed before it is removed, so that a crash
@@ -7,17 +7,23 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, chown};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use sandbox_supervisor::plan::Tree;
 use tokio::process::Command;
 
 use super::super::SandboxError;
+use super::kept::KEPT_HOME;
 use crate::task::id::SandboxId;
 
 const GONE: &str = "gone";
 const IMAGE: &str = "disk.ext4";
+
+/// Links to what lies under the sandbox's folders.
+const CHECKOUT: &str = "checkout";
+const SETUP: &str = "setup";
 
 /// How long what a lock says is alive may take to die.
 const LOCK_DEADLINE: Duration = Duration::from_secs(10);
@@ -36,6 +42,17 @@ pub(super) enum Storage {
     Folders,
     /// In an image in its folder.
     Image,
+    /// In its folder, and the home folder too, so that both can be moved out of it.
+    Keepable,
+}
+
+/// What lies under a sandbox's folders.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Lower<'a> {
+    /// Under the work tree.
+    pub(super) checkout: Option<&'a Path>,
+    /// Under the work tree and its checkout; what is under the home folder is beside it.
+    pub(super) setup: Option<&'a Path>,
 }
 
 /// One sandbox's folder.
@@ -93,8 +110,8 @@ impl Folders {
 }
 
 impl Folder {
-    /// Makes the folder for a sandbox without a checkout, or with one.
-    pub(super) fn make(&self, command_id: Option<u32>, checkout: Option<&Path>, storage: Storage) -> io::Result<()> {
+    /// Makes the folder for a sandbox with or without something under its folders.
+    pub(super) fn make(&self, command_id: Option<u32>, lower: Lower<'_>, storage: Storage) -> io::Result<()> {
         let private = |path: &Path| fs::DirBuilder::new().mode(0o700).create(path);
         private(&self.path)?;
         let mine = |name: &str, mode: u32, owner: Option<u32>| {
@@ -103,22 +120,57 @@ impl Folder {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
             owner.map_or(Ok(()), |owner| chown(&path, Some(owner), Some(owner)))
         };
-        if let Some(checkout) = checkout {
-            std::os::unix::fs::symlink(checkout, self.path.join("checkout"))?;
+        for (name, target) in [(CHECKOUT, lower.checkout), (SETUP, lower.setup)] {
+            target.map_or(Ok(()), |target| symlink(target, self.path.join(name)))?;
         }
         if storage == Storage::Image {
             // The launcher makes the folders in it.
             return Ok(());
         }
         mine("spill", 0o755, command_id.map(|id| id + 1))?;
-        if checkout.is_some() {
-            // The overlay is mounted by the supervisor's user, who must get to its layers.
-            mine("overlay", 0o755, command_id.map(|id| id + 1))?;
-            mine("overlay/upper", 0o755, command_id)?;
-            mine("overlay/scratch", 0o700, command_id.map(|id| id + 1))
-        } else {
-            mine("work", 0o755, command_id)
+        if storage == Storage::Keepable {
+            mine("home", 0o700, command_id)?;
         }
+        if lower.checkout.is_none() && lower.setup.is_none() {
+            return mine("work", 0o755, command_id);
+        }
+        // The overlay is mounted by the supervisor's user, who must get to its layers.
+        let supervisor_id = command_id.map(|id| id + 1);
+        mine("overlay", 0o755, supervisor_id)?;
+        mine("overlay/upper", 0o755, command_id)?;
+        mine("overlay/scratch", 0o700, supervisor_id)?;
+        if lower.setup.is_some() {
+            mine("overlay/home-upper", 0o700, command_id)?;
+            mine("overlay/home-scratch", 0o700, supervisor_id)?;
+        }
+        Ok(())
+    }
+
+    /// Returns what the work tree is made of.
+    pub(super) fn work_tree(&self) -> Tree {
+        let lower: Vec<_> = self.checkout().into_iter().chain(self.setup()).collect();
+        if lower.is_empty() {
+            return Tree::Folder { path: self.work() };
+        }
+        Tree::Overlay {
+            lower,
+            upper: self.upper(),
+            scratch: self.path.join("overlay/scratch"),
+        }
+    }
+
+    /// Returns what the home folder is made of, where it is not of memory.
+    pub(super) fn home_tree(&self) -> Option<Tree> {
+        let Some(setup) = self.setup() else {
+            return Some(self.home())
+                .filter(|path| path.is_dir())
+                .map(|path| Tree::Folder { path });
+        };
+        Some(Tree::Overlay {
+            lower: vec![setup.with_file_name(KEPT_HOME)],
+            upper: self.path.join("overlay/home-upper"),
+            scratch: self.path.join("overlay/home-scratch"),
+        })
     }
 
     /// Tells whether a work tree is there.
@@ -154,7 +206,12 @@ impl Folder {
 
     /// Returns the checkout under the work tree.
     pub(super) fn checkout(&self) -> Option<PathBuf> {
-        fs::read_link(self.path.join("checkout")).ok()
+        fs::read_link(self.path.join(CHECKOUT)).ok()
+    }
+
+    /// Returns what set-up commands left, under the work tree.
+    pub(super) fn setup(&self) -> Option<PathBuf> {
+        fs::read_link(self.path.join(SETUP)).ok()
     }
 
     pub(super) fn work(&self) -> PathBuf {
@@ -165,8 +222,8 @@ impl Folder {
         self.path.join("overlay/upper")
     }
 
-    pub(super) fn scratch(&self) -> PathBuf {
-        self.path.join("overlay/scratch")
+    pub(super) fn home(&self) -> PathBuf {
+        self.path.join("home")
     }
 
     pub(super) fn spill(&self) -> PathBuf {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sandbox_supervisor::plan::{Identity, LaunchPlan, WorkTree};
+use sandbox_supervisor::plan::{Identity, LaunchPlan};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio_util::sync::CancellationToken;
@@ -19,11 +19,11 @@ use super::super::egress::EgressPolicy;
 use super::super::supervised::{Entry, Lifecycle, Session, SupervisedSandbox};
 use super::super::{Sandbox, SandboxError, SandboxSpec};
 use super::cgroups::{Cgroups, SandboxCgroups};
-use super::checkouts::Checkouts;
 use super::disk::Disk;
 use super::fault::{self, StderrTail};
-use super::folder::{Folder, Folders, Storage};
+use super::folder::{Folder, Folders, Lower, Storage};
 use super::host_ids::{HostIdPair, HostIds};
+use super::kept::Kept;
 use super::limits;
 use super::tools::Tools;
 use crate::jobs::Jobs;
@@ -46,7 +46,8 @@ pub(super) struct Maker {
     pub(super) host_ids: HostIds,
     pub(super) cgroups: Cgroups,
     pub(super) tools: Tools,
-    pub(super) checkouts: Checkouts,
+    pub(super) checkouts: Kept,
+    pub(super) setups: Kept,
     pub(super) egress: Arc<EgressPolicy>,
     pub(super) disk: Disk,
     pub(super) jobs: Jobs,
@@ -74,7 +75,11 @@ impl Maker {
     ) -> Result<Arc<SupervisedSandbox>, SandboxError> {
         let host_ids = self.host_ids.take()?;
         let folder = self.folders.of(spec.id);
-        let made = folder.make(host_ids.command_id(), spec.checkout.as_deref(), storage);
+        let lower = Lower {
+            checkout: spec.checkout.as_deref(),
+            setup: spec.setup.as_ref().map(|setup| setup.work_tree.as_path()),
+        };
+        let made = folder.make(host_ids.command_id(), lower, storage);
         if let Err(error) = made {
             // A folder that was there before is another sandbox's, and not removed.
             if error.kind() != std::io::ErrorKind::AlreadyExists {
@@ -117,41 +122,6 @@ impl Maker {
         }
     }
 
-    /// Ends a sandbox and keeps its work tree as a checkout.
-    pub(super) async fn keep_checkout(
-        &self,
-        sandbox: &Arc<dyn Sandbox>,
-        key: &str,
-        bytes: u64,
-    ) -> Result<PathBuf, SandboxError> {
-        let id = sandbox.id();
-        let failed = |error: std::io::Error| SandboxError::Unavailable {
-            message: format!("keep the checkout of sandbox {id}: {error}"),
-        };
-        sandbox.detach().await;
-        let folder = self.folders.of(id);
-        folder.wait_until_dead().await?;
-        let owner = folder.command_id().map_err(failed)?;
-        let life = self.life(id, folder.clone(), self.host_ids.take_again(owner)?);
-        let kept = self.checkouts.take(key, &folder.work(), bytes).map_err(failed);
-        life.destroy().await?;
-        kept
-    }
-
-    /// Tells whether the work tree of a sandbox can become a checkout: one in an image can't be moved out of it.
-    pub(super) fn can_keep_checkout(&self, id: SandboxId) -> bool {
-        self.checkouts.are_usable() && self.folders.of(id).image().is_none()
-    }
-
-    /// Removes checkouts that are over the size and under no work tree.
-    pub(super) async fn evict_checkouts(&self) -> Result<(), SandboxError> {
-        let (ids, _) = self.folders.list().map_err(|error| SandboxError::Internal {
-            message: format!("list sandboxes: {error}"),
-        })?;
-        let in_use = ids.into_iter().filter_map(|id| self.folders.of(id).checkout());
-        self.checkouts.evict(&in_use.collect()).await
-    }
-
     /// Removes folders of sandboxes that are neither kept nor alive in this process.
     pub(super) async fn sweep(&self, keep: &[SandboxId]) -> Result<usize, SandboxError> {
         let (ids, gone) = self.folders.list().map_err(|error| SandboxError::Internal {
@@ -175,7 +145,7 @@ impl Maker {
         Ok(count)
     }
 
-    fn life(&self, id: SandboxId, folder: Folder, host_ids: HostIdPair) -> Arc<Life> {
+    pub(super) fn life(&self, id: SandboxId, folder: Folder, host_ids: HostIdPair) -> Arc<Life> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
         Arc::new(Life {
             id,
@@ -292,14 +262,6 @@ impl Maker {
 
     fn plan(&self, spec: &SandboxSpec, life: &Life, cgroups: &SandboxCgroups, probe: Probe) -> LaunchPlan {
         let folder = &life.folder;
-        let work_tree = match folder.checkout() {
-            Some(lower) => WorkTree::Overlay {
-                lower,
-                upper: folder.upper(),
-                scratch: folder.scratch(),
-            },
-            None => WorkTree::Folder { path: folder.work() },
-        };
         LaunchPlan {
             lock: folder.lock(),
             cgroups: cgroups.folders.clone(),
@@ -309,7 +271,8 @@ impl Maker {
                 .map_or(Identity::Own, |command_id| Identity::Mapped { command_id }),
             host_name: "sandbox".into(),
             disk_image: folder.image(),
-            work_tree,
+            work_tree: folder.work_tree(),
+            home: folder.home_tree(),
             spill: folder.spill(),
             objects: spec.objects.clone(),
             shown: self.tools.shown.clone(),
@@ -322,7 +285,7 @@ impl Maker {
 }
 
 /// What belongs to one sandbox on this machine.
-struct Life {
+pub(super) struct Life {
     id: SandboxId,
     folder: Folder,
     command_id: Option<u32>,

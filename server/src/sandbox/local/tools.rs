@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 mod credentials;
+mod version;
 
 /// Shown on every machine that has it.
 const SYSTEM: [&str; 24] = [

@@ -12,9 +12,14 @@ fn documented_example() -> String {
 #[test]
 fn the_documented_example_is_read_whole() {
     let right = RepositorySettings {
-        setup: CommandList {
-            commands: vec!["npm ci".into()],
-            timeout: Some(Duration::from_secs(600)),
+        setup: SetupSettings {
+            list: CommandList {
+                commands: vec!["npm ci".into()],
+                timeout: Some(Duration::from_secs(600)),
+            },
+            network_hosts: Some(vec!["@npm".into()]),
+            cache: SetupCache::Allowed,
+            inputs: vec!["proto/**".into()],
         },
         verify: CommandList {
             commands: vec!["npm test".into(), "npm run lint".into()],
@@ -22,7 +27,7 @@ fn the_documented_example_is_read_whole() {
         },
         sandbox: SandboxSettings {
             image: Some("node:22-bookworm".into()),
-            network_hosts: vec!["registry.npmjs.org".into(), "*.example.com".into()],
+            network_hosts: vec!["api.example.com".into(), "*.example.org".into()],
         },
         limits: LimitSettings {
             max_turns: Some(100),
@@ -52,15 +57,13 @@ fn each_fault_names_its_line_and_column_and_what_is_right() {
             18,
             "a host is a name",
         ),
+        ("[setup]\nnetwork_hosts = [\"*\"]", 2, 18, "a host is a name"),
+        ("[setup]\ninputs = [\"/etc\"]", 2, 11, "a path is a glob"),
+        ("[setup]\ncache = \"no\"", 2, 9, "expected a boolean"),
         ("[sandbox]\nnetwork_hosts = [\"*\"]", 2, 18, "a host is a name"),
         ("[limits]\nmax_duration_seconds = 60", 2, 24, "from 120"),
         ("[limits]\nmax_cost_usd = -1.0", 2, 16, "from 0.01"),
-        (
-            "[paths]\nprotected = [\"a\",\n  \"../x\"]",
-            3,
-            3,
-            "a protected path is a glob",
-        ),
+        ("[paths]\nprotected = [\"a\",\n  \"../x\"]", 3, 3, "a path is a glob"),
     ] {
         let error = RepositorySettings::parse(text).unwrap_err();
         assert_eq!((error.line, error.column), (line, column), "{text:?}: {error}");
@@ -95,4 +98,15 @@ fn limits_only_ever_go_down() {
     };
     assert_eq!(stated.narrow(limits), right);
     assert_eq!(LimitSettings::default().narrow(limits), limits);
+}
+
+#[test]
+fn a_set_up_without_hosts_is_told_from_one_that_wants_none() {
+    let setup = |text: &str| RepositorySettings::parse(text).unwrap().setup;
+    assert_eq!(setup("[setup]\ncache = true"), SetupSettings::default());
+    let stated = setup("[setup]\nnetwork_hosts = []\ncache = false");
+    assert_eq!(
+        (stated.network_hosts, stated.cache),
+        (Some(Vec::new()), SetupCache::Refused)
+    );
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn request(supervisor: &SupervisorSource, work_tree: &WorkTreeVolume, objects: Option<&str>) -> serde_json::Value {
+fn request(supervisor: &SupervisorSource, work_tree: &FolderVolume, objects: Option<&str>) -> serde_json::Value {
     let image = ImageId::parse(&format!("sha256:{}", "1".repeat(64))).unwrap();
     let id = "00000000000000000000000000000001".parse().unwrap();
     let body = body(&ContainerPlan {
@@ -13,6 +13,7 @@ fn request(supervisor: &SupervisorSource, work_tree: &WorkTreeVolume, objects: O
         limits: SandboxLimits::default(),
         supervisor,
         work_tree,
+        home: None,
         objects,
     });
     serde_json::to_value(body).unwrap()
@@ -21,7 +22,7 @@ fn request(supervisor: &SupervisorSource, work_tree: &WorkTreeVolume, objects: O
 #[test]
 fn the_request_is_the_snapshot() {
     let supervisor = SupervisorSource::Path("/state/supervisor".into());
-    let sent = request(&supervisor, &WorkTreeVolume::Own, Some("/mirror/objects"));
+    let sent = request(&supervisor, &FolderVolume::Own, Some("/mirror/objects"));
     let expected: serde_json::Value = serde_json::from_str(include_str!("snapshot.json")).unwrap();
     assert_eq!(sent, expected, "{}", serde_json::to_string_pretty(&sent).unwrap());
 }
@@ -30,7 +31,7 @@ fn the_request_is_the_snapshot() {
 fn where_no_path_is_shared_none_is_in_the_request() {
     let sent = request(
         &SupervisorSource::Volume("backspace-supervisor-0".into()),
-        &WorkTreeVolume::Own,
+        &FolderVolume::Own,
         None,
     );
     let mounts = sent["HostConfig"]["Mounts"].as_array().unwrap();
@@ -44,7 +45,7 @@ fn where_no_path_is_shared_none_is_in_the_request() {
 fn a_socket_of_the_engine_is_never_among_the_mounts() {
     let supervisor = SupervisorSource::Path("/state/supervisor".into());
     assert!(
-        !request(&supervisor, &WorkTreeVolume::Own, None)
+        !request(&supervisor, &FolderVolume::Own, None)
             .to_string()
             .contains("docker.sock")
     );
@@ -52,8 +53,8 @@ fn a_socket_of_the_engine_is_never_among_the_mounts() {
 
 #[test]
 fn a_checkout_lies_under_a_work_tree_that_goes_with_the_container() {
-    let over = WorkTreeVolume::Over {
-        lower: "/v/tree/_data".into(),
+    let over = FolderVolume::Over {
+        lower: vec!["/v/tree/_data".into(), "/v/setup/_data".into()],
         upper: "/v/upper/_data".into(),
         scratch: "/v/scratch/_data".into(),
     };
@@ -72,12 +73,43 @@ fn a_checkout_lies_under_a_work_tree_that_goes_with_the_container() {
                 "Options": {
                     "type": "overlay",
                     "device": "overlay",
-                    "o": "lowerdir=/v/tree/_data,upperdir=/v/upper/_data,workdir=/v/scratch/_data",
+                    "o": "lowerdir=/v/tree/_data:/v/setup/_data,upperdir=/v/upper/_data,workdir=/v/scratch/_data",
                 },
             },
         },
     });
     assert_eq!(sent["HostConfig"]["Mounts"][1], expected);
+}
+
+#[test]
+fn a_home_folder_in_a_volume_is_none_of_memory_and_is_watched() {
+    let image = ImageId::parse(&format!("sha256:{}", "1".repeat(64))).unwrap();
+    let home = FolderVolume::Named("backspace-1-home".into());
+    let sent = body(&ContainerPlan {
+        id: SandboxId::random(),
+        instance: "00000000000000000000000000000002".parse().unwrap(),
+        image: &image,
+        runtime: None,
+        limits: SandboxLimits::default(),
+        supervisor: &SupervisorSource::Volume("backspace-supervisor-0".into()),
+        work_tree: &FolderVolume::Named("backspace-1-tree".into()),
+        home: Some(&home),
+        objects: None,
+    });
+    let sent = serde_json::to_value(sent).unwrap();
+    let mounts = sent["HostConfig"]["Mounts"].as_array().unwrap();
+    let places: Vec<_> = mounts
+        .iter()
+        .map(|mount| (&mount["Target"], &mount["Source"]))
+        .collect();
+    let text = |text: &str| serde_json::json!(text);
+    assert_eq!(places[1], (&text("/workspace"), &text("backspace-1-tree")));
+    assert_eq!(places[3], (&text("/home/agent"), &text("backspace-1-home")));
+    assert_eq!(sent["HostConfig"]["Tmpfs"].get("/home/agent"), None);
+    assert_eq!(
+        sent["Cmd"],
+        serde_json::json!(["contain", SandboxLimits::default().disk_bytes.to_string()])
+    );
 }
 
 #[test]

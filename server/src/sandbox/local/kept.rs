@@ -1,8 +1,8 @@
-//! Kept checkouts: fresh work trees of one commit each, which lie read-only under those of later sandboxes.
+//! What is kept to lie read-only under the folders of later sandboxes: checkouts, and what set-up commands left.
 //!
-//! `<state>/checkouts/<key>/{tree, bytes}`. A tree is the work tree of a sandbox that did nothing but check
-//! out; the host moves it by one rename and never looks inside, so that what git noted of each file in
-//! there stays true. Kept up to a size; the one not used for longest goes first, and none that is in use.
+//! `<state>/<what>/<key>/{tree, home, note, bytes}`. A tree was the work tree of a sandbox that did nothing else; the
+//! host moves it by one rename and never looks inside, so that what git noted of each file in there stays true, and
+//! because untrusted commands may have made it. Kept up to a size; the one not used for longest goes first, and none in use.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
@@ -19,17 +19,39 @@ use super::folder::remove_tree;
 /// Ends the name of what is half made or half removed.
 const UNFINISHED: &str = ".unfinished";
 
-/// A checkout that was asked for is about to be used, before any sandbox tells of it.
+/// What was asked for is about to be used, before any sandbox tells of it.
 const GRACE: Duration = Duration::from_secs(600);
 
-/// All checkouts of one server.
+/// Name of a kept work tree.
+const TREE: &str = "tree";
+
+/// Name of a home folder that is kept beside a work tree.
+pub(super) const KEPT_HOME: &str = "home";
+
+const NOTE: &str = "note";
+const BYTES: &str = "bytes";
+
+/// Everything of one sort that a server keeps.
 #[derive(Debug)]
-pub(super) struct Checkouts {
+pub(super) struct Kept {
+    /// Its sort, in words, and the name of its folder.
+    what: &'static str,
     folder: PathBuf,
     most_bytes: u64,
     entries: Mutex<HashMap<String, Entry>>,
-    /// False once an overlay could not be mounted: this machine can't use them.
+    /// False once an overlay could not be mounted: this machine can't use any.
     usable: AtomicBool,
+}
+
+/// What a sandbox leaves to be kept.
+#[derive(Debug)]
+pub(super) struct Left<'a> {
+    /// Its work tree.
+    pub(super) work_tree: &'a Path,
+    /// Its home folder, and a note.
+    pub(super) home: Option<(&'a Path, &'a str)>,
+    /// What both take.
+    pub(super) bytes: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -38,10 +60,10 @@ struct Entry {
     last_use: SystemTime,
 }
 
-impl Checkouts {
+impl Kept {
     /// Makes the folder if needed and finds what an earlier server kept; 0 bytes keep none.
-    pub(super) fn prepare(state_folder: &Path, most_bytes: u64) -> io::Result<Self> {
-        let folder = state_folder.join("checkouts");
+    pub(super) fn prepare(state_folder: &Path, what: &'static str, most_bytes: u64) -> io::Result<Self> {
+        let folder = state_folder.join(what);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         let folder = fs::canonicalize(folder)?;
         let mut entries = HashMap::new();
@@ -53,6 +75,7 @@ impl Checkouts {
             }
         }
         Ok(Self {
+            what,
             folder,
             most_bytes,
             entries: Mutex::new(entries),
@@ -69,44 +92,59 @@ impl Checkouts {
         let entry = entries.get_mut(key)?;
         entry.last_use = SystemTime::now();
         let folder = self.folder.join(key);
-        // The time outlives the server; without it the checkout only seems older than it is.
+        // The time outlives the server; without it this only seems older than it is.
         let noted = File::options()
             .append(true)
-            .open(folder.join("bytes"))
+            .open(folder.join(BYTES))
             .and_then(|file| file.set_modified(entry.last_use));
         if let Err(error) = noted {
-            tracing::debug!(%error, "the use of a checkout could not be noted");
+            tracing::debug!(%error, "the use of {key} of {} could not be noted", self.what);
         }
-        Some(folder.join("tree"))
+        Some(folder.join(TREE))
     }
 
-    /// Tells whether checkouts are kept here.
+    /// Returns the note beside a tree that was found.
+    pub(super) fn note(tree: &Path) -> Option<String> {
+        fs::read_to_string(tree.with_file_name(NOTE)).ok()
+    }
+
+    /// Tells whether anything is kept here.
     pub(super) fn are_usable(&self) -> bool {
         self.usable.load(Ordering::Relaxed)
     }
 
-    /// Stops using checkouts: one could not be laid under a work tree.
+    /// Tells whether so many bytes would ever be kept.
+    pub(super) fn has_room(&self, bytes: u64) -> bool {
+        self.are_usable() && bytes <= self.most_bytes
+    }
+
+    /// Stops using what is kept: it could not be laid under a folder.
     pub(super) fn give_up(&self, error: &SandboxError) {
         if self.usable.swap(false, Ordering::Relaxed) {
-            tracing::warn!(%error, "checkouts are not shared from now on: each work tree is checked out anew");
+            tracing::warn!(%error, "{} are not shared from now on: each is made anew", self.what);
         }
     }
 
-    /// Takes a work tree in under a key, unless there is one; returns where it is.
-    pub(super) fn take(&self, key: &str, work_tree: &Path, bytes: u64) -> io::Result<PathBuf> {
+    /// Takes what a sandbox left in under a key, unless there is something; returns where the tree is.
+    pub(super) fn take(&self, key: &str, left: &Left<'_>) -> io::Result<PathBuf> {
+        let bytes = left.bytes;
         let place = self.folder.join(key);
         let mut entries = self.lock();
         if entries.contains_key(key) {
-            return Ok(place.join("tree"));
+            return Ok(place.join(TREE));
         }
         let unfinished = self.folder.join(format!("{key}{UNFINISHED}"));
         fs::DirBuilder::new().mode(0o700).recursive(true).create(&unfinished)?;
-        fs::rename(work_tree, unfinished.join("tree"))?;
-        fs::write(unfinished.join("bytes"), bytes.to_string())?;
+        fs::rename(left.work_tree, unfinished.join(TREE))?;
+        if let Some((home, note)) = left.home {
+            fs::rename(home, unfinished.join(KEPT_HOME))?;
+            fs::write(unfinished.join(NOTE), note)?;
+        }
+        fs::write(unfinished.join(BYTES), bytes.to_string())?;
         fs::rename(unfinished, &place)?;
         let last_use = SystemTime::now();
         entries.insert(key.to_owned(), Entry { bytes, last_use });
-        Ok(place.join("tree"))
+        Ok(place.join(TREE))
     }
 
     /// Removes what is over the size, and what a crash left half done. `in_use` are trees under work trees.
@@ -128,11 +166,12 @@ impl Checkouts {
         }
         let (count, bytes) = self.size();
         tracing::info!(
-            checkouts = count,
-            checkouts_bytes = bytes,
+            kept = count,
+            kept_bytes = bytes,
             most_bytes = self.most_bytes,
             evicted = doomed.len(),
-            "checkouts kept"
+            "{} kept",
+            self.what
         );
         Ok(())
     }
@@ -152,7 +191,7 @@ impl Checkouts {
                 break;
             }
             let is_new = now.duration_since(last_use).is_ok_and(|age| age < GRACE);
-            if is_new || in_use.contains(&self.folder.join(&key).join("tree")) {
+            if is_new || in_use.contains(&self.folder.join(&key).join(TREE)) {
                 continue;
             }
             total -= entries.remove(&key).map_or(0, |entry| entry.bytes);
@@ -172,10 +211,10 @@ impl Checkouts {
 }
 
 fn read_entry(folder: &Path) -> Option<Entry> {
-    if folder.to_str()?.ends_with(UNFINISHED) || !folder.join("tree").is_dir() {
+    if folder.to_str()?.ends_with(UNFINISHED) || !folder.join(TREE).is_dir() {
         return None;
     }
-    let path = folder.join("bytes");
+    let path = folder.join(BYTES);
     Some(Entry {
         bytes: fs::read_to_string(&path).ok()?.parse().ok()?,
         last_use: fs::metadata(path).and_then(|metadata| metadata.modified()).ok()?,
@@ -186,13 +225,18 @@ fn read_entry(folder: &Path) -> Option<Entry> {
 mod tests {
     use super::*;
 
-    fn filled(folder: &Path, names: &[&str]) -> Checkouts {
-        let checkouts = Checkouts::prepare(folder, 25).unwrap();
+    fn filled(folder: &Path, names: &[&str]) -> Kept {
+        let checkouts = Kept::prepare(folder, "checkouts", 25).unwrap();
         for name in names {
             let tree = folder.join("work");
             fs::create_dir(&tree).unwrap();
             fs::write(tree.join("name"), name).unwrap();
-            checkouts.take(name, &tree, 10).unwrap();
+            let left = Left {
+                work_tree: &tree,
+                home: None,
+                bytes: 10,
+            };
+            checkouts.take(name, &left).unwrap();
         }
         checkouts
     }
@@ -202,7 +246,7 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         let tree = filled(state.path(), &["a"]).find("a").unwrap();
         assert_eq!(fs::read_to_string(tree.join("name")).unwrap(), "a");
-        let again = Checkouts::prepare(state.path(), 25).unwrap();
+        let again = Kept::prepare(state.path(), "checkouts", 25).unwrap();
         assert_eq!((again.find("a"), again.find("b")), (Some(tree), None));
         assert_eq!(again.size(), (1, 10));
     }
@@ -230,5 +274,30 @@ mod tests {
             .map(|entry| entry.unwrap().file_name())
             .collect();
         assert_eq!(left, ["a"]);
+    }
+
+    #[test]
+    fn a_home_folder_is_kept_beside_the_tree_with_its_note_or_nothing_is() {
+        let state = tempfile::tempdir().unwrap();
+        let setups = Kept::prepare(state.path(), "setups", 25).unwrap();
+        let (tree, home) = (state.path().join("work"), state.path().join("home"));
+        let left = Left {
+            work_tree: &tree,
+            home: Some((&home, "of today")),
+            bytes: 10,
+        };
+        fs::create_dir(&tree).unwrap();
+        setups.take("a", &left).unwrap_err();
+        assert_eq!(setups.find("a"), None);
+        let again = Kept::prepare(state.path(), "setups", 25).unwrap();
+        assert_eq!(again.find("a"), None);
+
+        for folder in [&tree, &home] {
+            fs::create_dir(folder).unwrap();
+        }
+        let kept = setups.take("b", &left).unwrap();
+        assert!(kept.with_file_name(KEPT_HOME).is_dir());
+        assert_eq!(Kept::note(&kept).as_deref(), Some("of today"));
+        assert_eq!(setups.find("b"), Some(kept));
     }
 }
