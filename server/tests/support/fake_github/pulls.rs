@@ -44,7 +44,9 @@ impl Heads {
             }
             ("PATCH", ["pulls", number]) => {
                 let mut pulls = repository.pulls.iter();
-                pulls.any(|pull| pull["number"].to_string() == *number && pull["user"]["login"] == self.login.as_str())
+                pulls.any(|pull| {
+                    pull["number"].as_u64() == number.parse().ok() && pull["user"]["login"] == self.login.as_str()
+                })
             }
             _ => false,
         }
