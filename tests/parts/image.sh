@@ -1,64 +1,37 @@
 #!/bin/sh
 # Part: The image and compose on a real engine: built, a task over GitHub and gRPC, the replaced call, stopped, started again
 #
-# The Dockerfiles and compose.yaml are used as they are. What stands for the registry's base images is made of Debian's
-# packages and this machine's Rust, and what stands for GitHub and the model's provider is a container at their names. The
-# engine keeps layers from one run to the next, so that only what changed is built; what is proved is never kept.
+# The Dockerfiles and compose.yaml are used as they are. What stands for GitHub and the model's provider is a container at
+# their names. What is built may be kept by the engine (tests/image/engine.sh), what is proved is not.
 set -eu
 cd "$(dirname "$0")/../.."
-. tests/docker/engine.sh
+part=image
+# shellcheck source=tests/image/engine.sh
+. tests/image/engine.sh
 tools=${BACKSPACE_CI_CACHE:-$HOME/.cache/backspace-ci}/compose-2.40.3
 if [ "${1:-}" = --needs ]; then
-    missing=$(engine_missing)
+    missing=$(image_missing)
     [ -z "$missing" ] || { echo "$missing"; exit 77; }
-    for tool in mmdebstrap:mmdebstrap openssl:openssl curl:curl python3:python3 docker-compose:docker-compose; do
-        command -v "${tool%%:*}" >/dev/null 2>&1 || { echo "${tool%%:*} is not installed (Debian: ${tool#*:})"; exit 77; }
-    done
+    command -v docker-compose >/dev/null 2>&1 || { echo "docker-compose is not installed (Debian: docker-compose)"; exit 77; }
     [ -x "$tools/docker-compose" ] || { echo "docker compose of version 2 is not there: sh tests/image/compose.sh $tools"; exit 77; }
     exit 0
 fi
-work=$(mktemp -d "${TMPDIR:-/tmp}/backspace-image.XXXXXX")
-fail() { echo "image part: $1" >&2; compose logs --no-color --tail 40 >&2 || true; exit 1; }
-# BuildKit of this engine and that of a newer one keep their layers elsewhere; one builder for all keeps them in one place.
-export DOCKER_BUILDKIT=0 COMPOSE_PROJECT_NAME="backspace-test-$$"
-export DOCKER_CONFIG=$work/docker
-mkdir -p "$DOCKER_CONFIG/cli-plugins"
-ln -s "$tools/docker-compose" "$DOCKER_CONFIG/cli-plugins/docker-compose"
+export COMPOSE_PROJECT_NAME="backspace-test-$$"
 compose() { docker compose --project-directory "$work" --file compose.yaml --file tests/image/override.yaml "$@"; }
-end() {
-    status=$?
-    trap - EXIT
-    compose down --volumes --timeout 5 >/dev/null 2>&1 || true
-    engine_stop
-    rm -rf "$work"
-    exit "$status"
-}
-trap end EXIT
-engine_start "$work/engine.log"
+fail() { echo "image part: $1" >&2; compose logs --no-color --tail 40 >&2 || true; exit 1; }
+finish() { compose down --volumes --timeout 5 >/dev/null 2>&1 || true; }
 
 echo "-- images"
-bases=$(sh tests/image/bases.sh 2>"$work/bases.log") || { cat "$work/bases.log" >&2; exit 1; }
-export BASE_IMAGE="${bases% *}" RUST_IMAGE="${bases#* }"
-# Gives an image the name, and lets go of the one that had it: NAME BUILD-OPTIONS…
-build() {
-    name=$1
-    shift
-    before=$(docker image inspect --format '{{.Id}}' "$name" 2>/dev/null || true)
-    docker build --network host --tag "$name" --build-arg "BASE_IMAGE=$BASE_IMAGE" "$@" >"$work/build.log" 2>&1 || { tail -n 60 "$work/build.log" >&2; exit 1; }
-    [ -z "$before" ] || [ "$before" = "$(docker image inspect --format '{{.Id}}' "$name")" ] || docker image rm "$before" >/dev/null 2>&1 || true
-}
-build backspace-test:dependencies --build-arg "RUST_IMAGE=$RUST_IMAGE" --build-arg PROFILE=dev --target dependencies .
-build backspace-test:build --build-arg "RUST_IMAGE=$RUST_IMAGE" --build-arg PROFILE=dev --target build .
+image_stages
 build backspace-test:sandbox images
 echo "built"
 
 echo "-- compose"
-internet=$("${CARGO:-cargo}" test --locked -p backspace-server --test internet --no-run --message-format json 2>/dev/null |
-    sed -n 's/.*"executable":"\([^"]*internet-[^"]*\)".*/\1/p' | tail -n 1)
-export BACKSPACE_TEST_INTERNET="$internet" BACKSPACE_TEST_SOURCE="$PWD" BACKSPACE_BUILD_PROFILE=dev BACKSPACE_PORT=0
-mkdir "$work/certificates" "$work/pages"
-sh tests/image/certificates.sh "$work/certificates"
-sh demo/make-repository.sh "$work/repositories/you/project.git" "$work/seed"
+export DOCKER_CONFIG="$work/docker"
+mkdir -p "$DOCKER_CONFIG/cli-plugins"
+ln -s "$tools/docker-compose" "$DOCKER_CONFIG/cli-plugins/docker-compose"
+BACKSPACE_TEST_INTERNET=$(internet)
+export BACKSPACE_TEST_INTERNET BACKSPACE_TEST_SOURCE="$PWD" BACKSPACE_BUILD_PROFILE=dev BACKSPACE_PORT=0
 cp demo/scripts/demo.toml "$work/"
 # As the document says: the two lines that a person fills in.
 sed -e 's/^#GITHUB_TOKEN=.*/GITHUB_TOKEN=github_pat_11FIRST0FIVE0MINUTES_abcdefghijklmnopqrstuvwxyzABCDEFG/' \
@@ -69,7 +42,7 @@ for version in "docker-compose" "docker compose"; do
 done
 before=$(docker image inspect --format '{{.Id}}' backspace-test:server 2>/dev/null || true)
 compose up --build --detach >"$work/up.log" 2>&1 || { tail -n 60 "$work/up.log" >&2; exit 1; }
-[ -z "$before" ] || [ "$before" = "$(docker image inspect --format '{{.Id}}' backspace-test:server)" ] || docker image rm "$before" >/dev/null 2>&1 || true
+replaced backspace-test:server "$before"
 # Sets `container` and `address`, and waits until the health check is content.
 await_health() {
     container=$(compose ps --quiet backspace)
