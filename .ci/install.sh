@@ -48,4 +48,5 @@ go_tool grpcurl github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4
 go_tool grpc-health-probe github.com/grpc-ecosystem/grpc-health-probe@v0.4.61
 go_tool ghz github.com/bojand/ghz/cmd/ghz@v0.93.0
 sh tests/real_projects/fetch.sh "${BACKSPACE_CI_CACHE:-$HOME/.cache/backspace-ci}/packages"
+sh tests/image/compose.sh "${BACKSPACE_CI_CACHE:-$HOME/.cache/backspace-ci}/compose-2.40.3"
 sh tests/github/fetch.sh "${BACKSPACE_CI_CACHE:-$HOME/.cache/backspace-ci}/github"

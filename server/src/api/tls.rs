@@ -2,7 +2,8 @@
 //!
 //! All three files are read again when they change; connections that are open go on as they were. A
 //! client is known by the DNS and URI names in its certificate and never by its common name, which no
-//! authority promises to have checked.
+//! authority promises to have checked. Lists of what an authority has revoked stand in the file of the
+//! authorities, so that there is no second file to forget; an authority without a list revokes nothing.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use std::sync::Arc;
 
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::server::{ServerConfig, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConnection};
 use serde::Deserialize;
@@ -37,7 +38,7 @@ pub enum ClientCertificates {
     /// None is asked for.
     #[default]
     NotAsked,
-    /// One is taken of these authorities (a PEM file); who has none needs a token.
+    /// One is taken of these authorities (a PEM file, with their revocation lists); who has none needs a token.
     Optional(PathBuf),
     /// Without one of these authorities no connection is made.
     Required(PathBuf),
@@ -46,6 +47,12 @@ pub enum ClientCertificates {
 /// The names in a client's certificate, which an authority of ours has signed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CertificateNames(pub(crate) Vec<String>);
+
+/// The authorities of clients, and what they have revoked.
+struct Trusted {
+    roots: RootCertStore,
+    revoked: Vec<CertificateRevocationListDer<'static>>,
+}
 
 /// What new connections are made with.
 pub(crate) struct TlsSource(Reloaded<ServerConfig>);
@@ -63,13 +70,13 @@ impl TlsConfig {
         let chain = certificates(&self.certificate);
         let key = PrivateKeyDer::from_pem_file(&self.key)
             .map_err(|error| format!("{}: no private key in PEM: {error}", self.key.display()));
-        let roots = self.clients.authorities().map(roots).transpose();
-        match (chain, key, roots) {
-            (Ok(chain), Ok(key), Ok(roots)) => self.build(chain, key, roots).map_err(|error| {
+        let trusted = self.clients.authorities().map(Trusted::read).transpose();
+        match (chain, key, trusted) {
+            (Ok(chain), Ok(key), Ok(trusted)) => self.build(chain, key, trusted).map_err(|error| {
                 let (certificate, key) = (self.certificate.display(), self.key.display());
                 vec![format!("{certificate} with {key}: {error}")]
             }),
-            (chain, key, roots) => Err([chain.err(), key.err(), roots.err()].into_iter().flatten().collect()),
+            (chain, key, trusted) => Err([chain.err(), key.err(), trusted.err()].into_iter().flatten().collect()),
         }
     }
 
@@ -77,15 +84,17 @@ impl TlsConfig {
         &self,
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
-        roots: Option<RootCertStore>,
+        trusted: Option<Trusted>,
     ) -> Result<ServerConfig, rustls::Error> {
         let provider = Arc::new(default_provider());
         let builder =
             ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
-        let builder = match roots {
+        let builder = match trusted {
             None => builder.with_no_client_auth(),
-            Some(roots) => {
-                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            Some(Trusted { roots, revoked }) => {
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+                    .with_crls(revoked)
+                    .allow_unknown_revocation_status();
                 let verifier = match self.clients {
                     ClientCertificates::Required(_) => verifier,
                     ClientCertificates::Optional(_) | ClientCertificates::NotAsked => verifier.allow_unauthenticated(),
@@ -143,13 +152,19 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     }
 }
 
-fn roots(path: &Path) -> Result<RootCertStore, String> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(path)? {
-        let added = roots.add(certificate);
-        added.map_err(|error| format!("{}: not an authority's certificate: {error}", path.display()))?;
+impl Trusted {
+    fn read(path: &Path) -> Result<Self, String> {
+        let mut roots = RootCertStore::empty();
+        for certificate in certificates(path)? {
+            let added = roots.add(certificate);
+            added.map_err(|error| format!("{}: not an authority's certificate: {error}", path.display()))?;
+        }
+        let unreadable = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+        let text = fs::read(path).map_err(|error| unreadable(&error))?;
+        let revoked: Result<_, _> = CertificateRevocationListDer::pem_slice_iter(&text).collect();
+        let revoked = revoked.map_err(|error| unreadable(&error))?;
+        Ok(Self { roots, revoked })
     }
-    Ok(roots)
 }
 
 #[cfg(test)]

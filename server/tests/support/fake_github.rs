@@ -26,7 +26,7 @@ pub(crate) mod state;
 mod trouble;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use backspace_server::jobs::Jobs;
 use bytes::Bytes;
@@ -72,6 +72,8 @@ pub(crate) struct FakeGitHub {
 pub(crate) struct Shared {
     /// Folder of the bare repositories, `owner/name.git` each.
     pub(crate) root: PathBuf,
+    /// How it is called from outside, where not by its own address.
+    pub(crate) origin: OnceLock<String>,
     pub(crate) port: u16,
     pub(crate) state: Mutex<State>,
     pub(crate) troubles: Mutex<Vec<Trouble>>,
@@ -89,6 +91,7 @@ impl FakeGitHub {
         let port = listener.local_addr().unwrap().port();
         let shared = Arc::new(Shared {
             root,
+            origin: OnceLock::new(),
             port,
             state: Mutex::default(),
             troubles: Mutex::default(),
@@ -120,6 +123,11 @@ impl FakeGitHub {
     /// Returns the address of a repository as callers write it.
     pub(crate) fn address(&self, name: &str) -> String {
         format!("https://127.0.0.1:{}/{name}", self.port)
+    }
+
+    /// Lets the addresses of its pages begin so.
+    pub(crate) fn known_as(&self, origin: &str) {
+        self.shared.origin.set(origin.into()).unwrap();
     }
 
     /// Changes the state.
@@ -190,6 +198,12 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Reply {
 }
 
 impl Shared {
+    /// Returns what the addresses of its pages begin with.
+    fn origin(&self) -> String {
+        let own = || format!("http://127.0.0.1:{}", self.port);
+        self.origin.get().cloned().unwrap_or_else(own)
+    }
+
     async fn git(&self, head: &http::request::Parts, body: &[u8]) -> Reply {
         let plain = |status: u16, text: &'static str| {
             let response = Response::builder().status(status);

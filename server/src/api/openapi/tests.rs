@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use regex::Regex;
+
 use super::*;
 
 fn operations() -> Vec<(String, String, Value)> {
@@ -100,4 +102,44 @@ fn the_page_names_every_call_and_has_no_script_and_no_other_host() {
             .unwrap()
             .starts_with("default-src 'none'; style-src 'sha256-")
     );
+}
+
+/// A router can't be asked for its routes, so they are read where they are written.
+#[test]
+fn the_paths_of_the_document_are_the_routes_of_the_gateway() {
+    let source = include_str!("../gateway.rs");
+    let route = Regex::new(r#"\.route\(\s*"([^"]+)",\s*((?:\.?[a-z]+\([a-z_:]+\))+),?\s*\)"#).unwrap();
+    let method = Regex::new(r"\b([a-z]+)\([a-z_]+::[a-z_]+\)").unwrap();
+    let mut routes = BTreeSet::new();
+    for found in route.captures_iter(source) {
+        let methods = method.captures_iter(&found[2]).map(|method| method[1].to_owned());
+        routes.extend(methods.map(|method| format!("{method} {}", &found[1])));
+    }
+    assert_eq!(
+        route.captures_iter(source).count(),
+        source.matches(".route(").count(),
+        "each route can be read"
+    );
+    // The document and its page don't describe themselves.
+    for own in ["get /openapi.json", "get /docs"] {
+        assert!(routes.remove(own), "{own} is a route");
+    }
+    // One route tells actions on a Task apart by what follows the name.
+    let described: BTreeSet<_> = operations()
+        .iter()
+        .map(|(path, method, _)| {
+            format!(
+                "{method} {}",
+                path.replace("{task}:cancel", "{task}")
+                    .replace("{task}:message", "{task}")
+            )
+        })
+        .collect();
+    assert_eq!(described, routes);
+    for action in ["cancel", "message"] {
+        assert!(
+            DOCUMENT["paths"][format!("/api/v1/tasks/{{task}}:{action}")]["post"].is_object(),
+            "{action}"
+        );
+    }
 }

@@ -160,7 +160,7 @@ fn open(call: &Call<'_>, repository: &mut Repository, heads: &Heads) -> Answer {
     let last_pull = repository.pulls.iter().filter_map(|pull| pull["number"].as_u64()).max();
     let last_issue = repository.issues.keys().max().copied();
     let number = last_pull.max(last_issue).unwrap_or(0) + 1;
-    let url = format!("http://127.0.0.1:{}/{full_name}/pull/{number}", call.shared.port);
+    let url = format!("{}/{full_name}/pull/{number}", call.shared.origin());
     let end = |owner: &str, full_name: &str, name: &str, sha: &str| json!({ "ref": name, "sha": sha, "label": format!("{owner}:{name}"), "repo": here(full_name) });
     let pull = example(
         "pull_request",
