@@ -17,6 +17,7 @@ struct Instruments {
     runs: UpDownCounter<i64>,
     tasks: Counter<u64>,
     checkouts: Counter<u64>,
+    setups: Counter<u64>,
 }
 
 impl Instruments {
@@ -36,6 +37,11 @@ impl Instruments {
                 .u64_counter("backspace.sandbox.checkouts")
                 .with_unit("{sandbox}")
                 .with_description("Sandboxes of large repositories, by whether a checkout was kept for them")
+                .build(),
+            setups: meter
+                .u64_counter("backspace.sandbox.setups")
+                .with_unit("{sandbox}")
+                .with_description("Sandboxes with set-up commands, by whether their result was kept")
                 .build(),
         }
     }
@@ -83,15 +89,24 @@ pub(crate) enum Lookup {
     Miss,
 }
 
+impl Lookup {
+    fn label(self) -> KeyValue {
+        let found = match self {
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+        };
+        KeyValue::new("backspace.lookup", found)
+    }
+}
+
 /// Counts a sandbox for which a checkout was looked for.
 pub(crate) fn count_checkout(lookup: Lookup) {
-    let found = match lookup {
-        Lookup::Hit => "hit",
-        Lookup::Miss => "miss",
-    };
-    INSTRUMENTS
-        .checkouts
-        .add(1, &[KeyValue::new("backspace.lookup", found)]);
+    INSTRUMENTS.checkouts.add(1, &[lookup.label()]);
+}
+
+/// Counts a sandbox for which what set-up commands leave was looked for.
+pub(crate) fn count_setup(lookup: Lookup) {
+    INSTRUMENTS.setups.add(1, &[lookup.label()]);
 }
 
 /// Shows how sandboxes do that are kept ready; nothing where none ever are.

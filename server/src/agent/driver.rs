@@ -129,6 +129,9 @@ impl Agent {
             return end;
         }
         loop {
+            if let Err(end) = self.begin_turn(journal, cancel).await {
+                return end;
+            }
             let span = tracing::info_span!("turn", turn.number = self.turn);
             match self.step(journal, cancel).instrument(span).await {
                 Ok(None) => {}
@@ -172,19 +175,23 @@ impl Agent {
         self.budget.time().saturating_sub(self.elapsed())
     }
 
-    async fn step(&mut self, journal: &dyn Journal, cancel: &CancellationToken) -> Result<Option<AgentEnd>, AgentEnd> {
+    /// Reads what people said, and ends the work where there is to be no further turn.
+    async fn begin_turn(&mut self, journal: &dyn Journal, cancel: &CancellationToken) -> Result<(), AgentEnd> {
         if cancel.is_cancelled() {
-            return Ok(Some(AgentEnd::Cancelled));
+            return Err(AgentEnd::Cancelled);
         }
         self.hear(journal).await.map_err(AgentEnd::Journal)?;
         if let Some(summary) = conversation::finished(self.transcript.items()) {
             let summary = self.redactor.mask(&summary).into_owned();
-            return Ok(Some(AgentEnd::Finished { summary }));
+            return Err(AgentEnd::Finished { summary });
         }
         if let Some(exhausted) = self.budget.exhausted(&self.usage, self.elapsed()) {
-            return Ok(Some(AgentEnd::Exhausted(exhausted)));
+            return Err(AgentEnd::Exhausted(exhausted));
         }
-        self.warn_near_the_limit(journal).await.map_err(AgentEnd::Journal)?;
+        self.warn_near_the_limit(journal).await.map_err(AgentEnd::Journal)
+    }
+
+    async fn step(&mut self, journal: &dyn Journal, cancel: &CancellationToken) -> Result<Option<AgentEnd>, AgentEnd> {
         let deadline = self
             .started
             .checked_add(self.budget.time().saturating_sub(self.elapsed_before));
@@ -370,11 +377,8 @@ impl Agent {
 
     /// Counts a turn whose end is on disk.
     pub(super) fn end_turn(&mut self) {
-        let Usage {
-            input_tokens,
-            output_tokens,
-            ..
-        } = self.usage;
+        let usage = &self.usage;
+        let (input_tokens, output_tokens) = (usage.input_tokens, usage.output_tokens);
         tracing::info!(input_tokens, output_tokens, "turn finished");
         self.turn += 1;
     }

@@ -60,8 +60,6 @@ async fn the_spans_and_counts_of_a_task_reach_the_collector_and_no_words() {
     let launch = site
         .serve()
         .flag("--otlp-endpoint", &address)
-        // A quiet log costs no trace.
-        .flag("--log-level", "error")
         .env("OTEL_EXPORTER_OTLP_HEADERS", "x-key=sesame-open-7");
     let server = launch.start().await;
     let mut follower = Follower::run(&server.client(), spec(&repository, "fix"));

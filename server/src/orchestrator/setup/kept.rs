@@ -17,6 +17,7 @@ use super::facts::Facts;
 use super::inputs::Inputs;
 use crate::forge::git::{Mirror, Quarantine};
 use crate::jobs::Jobs;
+use crate::metrics::{self, Lookup};
 use crate::orchestrator::Parts;
 use crate::orchestrator::analyse::settings::SetupCache;
 use crate::orchestrator::run::Halt;
@@ -81,8 +82,10 @@ impl Setup {
         }
         let key = self.key(parts, start).await?;
         if let Some(kept) = parts.sandboxes.setup(&key).await {
+            metrics::count_setup(Lookup::Hit);
             return Ok(Some(kept));
         }
+        metrics::count_setup(Lookup::Miss);
         let unfit = format!("unfit set-up:1:{key}");
         if parts.store.recall(&unfit).await?.is_some() {
             return Ok(None);
