@@ -11,7 +11,7 @@ if [ "${1:-}" = --needs ]; then
     missing=$(engine_missing)
     [ -z "$missing" ] || { echo "$missing"; exit 77; }
     for tool in mmdebstrap:mmdebstrap openssl:openssl python3:python3 dockerd:docker.io containerd:containerd \
-        docker-registry:docker-registry mkfs.ext4:e2fsprogs; do
+        docker-registry:docker-registry mkfs.ext4:e2fsprogs ip:iproute2; do
         command -v "${tool%%:*}" >/dev/null 2>&1 || { echo "${tool%%:*} is not installed (Debian: ${tool#*:})"; exit 77; }
     done
     [ "$(id -u)" = 0 ] || { echo "only root can start engines that are restarted and filled"; exit 77; }

@@ -1,10 +1,12 @@
 //! An engine of a test's own with all that it has in one folder, so that it can be ended, begun again, and filled.
 //!
-//! It has no network and no rules of one, so it disturbs no other engine; its containerd is its own, and outlives it.
+//! It has a bridge of its own and makes no rules of a network, so it disturbs no other engine (one that is to have no
+//! bridge removes the machine's `docker0`); its containerd is its own, and outlives it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -19,6 +21,7 @@ pub const SMALL: &str = "backspace-test-small:1";
 /// A running engine. Ended when dropped, with its containers.
 pub struct OwnEngine {
     folder: TempDir,
+    bridge: Bridge,
     containerd: Child,
     engine: Option<Child>,
 }
@@ -56,6 +59,7 @@ impl OwnEngine {
         let mut engine = Self {
             containerd,
             engine: None,
+            bridge: Bridge::make(),
             folder,
         };
         engine.begin();
@@ -73,7 +77,13 @@ impl OwnEngine {
         // What an engine that was killed left behind.
         drop(std::fs::remove_file(path("engine.pid")));
         let engine = Command::new("dockerd")
-            .args(["--bridge=none", "--iptables=false", "--max-download-attempts=1"])
+            .args([
+                "--iptables=false",
+                "--ip-forward=false",
+                "--max-download-attempts=1",
+                "--bridge",
+            ])
+            .arg(&self.bridge.name)
             .arg("--host")
             .arg(self.host())
             .arg("--containerd")
@@ -142,6 +152,37 @@ impl OwnEngine {
 
     fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("engine.log")).unwrap_or_default()
+    }
+}
+
+/// A network interface to which nothing is ever attached.
+struct Bridge {
+    name: String,
+}
+
+impl Bridge {
+    fn make() -> Self {
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let process = std::process::id();
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let name = format!("bt{:x}n{number}", process & 0xff_ffff);
+        // Of the range for tests of networks between them.
+        let address = format!(
+            "198.{}.{}.{}/30",
+            18 + process % 2,
+            (process >> 1) & 0xff,
+            (4 * number + 1) & 0xff
+        );
+        succeed(Command::new("ip").args(["link", "add", &name, "type", "bridge"]));
+        let bridge = Self { name };
+        succeed(Command::new("ip").args(["address", "add", &address, "dev", &bridge.name]));
+        bridge
+    }
+}
+
+impl Drop for Bridge {
+    fn drop(&mut self) {
+        drop(Command::new("ip").args(["link", "delete", &self.name]).status());
     }
 }
 
