@@ -94,7 +94,10 @@ impl Templates {
     pub(super) async fn make(self: &Arc<Self>, bytes: u64, image: &Path, jobs: &Jobs) -> Result<(), SandboxError> {
         if fs::rename(self.spare(bytes), image).is_err() {
             let _making = self.making.lock().await;
-            self.copy(bytes, image).await?;
+            // It may have been made while this waited.
+            if fs::rename(self.spare(bytes), image).is_err() {
+                self.copy(bytes, image).await?;
+            }
         }
         let this = Arc::clone(self);
         jobs.spawn("spare disk image", async move {
